@@ -1,0 +1,212 @@
+//! What the rules ask of a chain family: who it is, where its head is, and stretches of it that stand
+//! on what we know. An error says what the caller must do next; an empty list means "I looked".
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use crate::block::{Address, AssetId, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
+
+/// Who an endpoint says it is, checked at start and each time it comes back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// CAIP-2, such as `eip155:8453`.
+    pub chain: String,
+    /// Decimals as read on chain, by asset.
+    pub decimals: BTreeMap<AssetId, u8>,
+}
+
+/// The head of a chain: as blocks, never as heights.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Head {
+    pub tip: Header,
+    /// `None` where the network has no such notion or the node cannot say.
+    pub safe: Option<BlockRef>,
+    /// Networks with instant finality say `finalized = tip`.
+    pub finalized: Option<BlockRef>,
+}
+
+/// Orders watches in the sequence in which they became visible.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct WatchVersion(pub u64);
+
+/// The addresses to look for, as of a version.
+///
+/// It holds 64-bit fingerprints, so that a million addresses cost 16 MB. A false hit costs one row
+/// look-up, because the rules match the exact address again; a miss is impossible.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    pub version: WatchVersion,
+    tokens: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
+    native: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
+}
+
+impl Watch {
+    /// A watch on nothing.
+    #[must_use]
+    pub fn new(version: WatchVersion) -> Self {
+        Self { version, ..Self::default() }
+    }
+
+    /// Adds an address by its family's raw bytes (EVM: the 20 bytes).
+    pub fn insert(&mut self, raw: &[u8], native: bool) {
+        let print = fingerprint(raw);
+        Arc::make_mut(&mut self.tokens).insert(print);
+        if native {
+            Arc::make_mut(&mut self.native).insert(print);
+        }
+    }
+
+    /// Whether a token arriving at these raw bytes may concern us.
+    #[must_use]
+    pub fn tokens(&self, raw: &[u8]) -> bool {
+        self.tokens.contains(&fingerprint(raw))
+    }
+
+    /// Whether native money arriving at these raw bytes may concern us.
+    #[must_use]
+    pub fn native(&self, raw: &[u8]) -> bool {
+        !self.native.is_empty() && self.native.contains(&fingerprint(raw))
+    }
+
+    /// Whether anybody waits for native money, so that transactions must be read at all.
+    #[must_use]
+    pub fn any_native(&self) -> bool {
+        !self.native.is_empty()
+    }
+
+    /// How many addresses are watched.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+fn fingerprint(raw: &[u8]) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(raw)
+}
+
+/// How a stretch was read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Coverage {
+    /// Every header was read and linked; every block is listed.
+    Linked,
+    /// At or below `finalized`: only blocks that matter are listed, and two operators agreed on the
+    /// hash of the end.
+    Listed,
+}
+
+impl Coverage {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Listed => "listed",
+        }
+    }
+}
+
+/// A contiguous stretch of chain as read, oldest first, standing on `parent`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Segment {
+    pub parent: BlockRef,
+    pub blocks: Vec<Block>,
+    /// The last block, listed in `blocks` or not.
+    pub tip: Header,
+    pub coverage: Coverage,
+    /// The watch set it was read with.
+    pub watched: WatchVersion,
+    /// Operators that gave the hash of `tip` as part of their chain; the one read from is among them.
+    pub operators: BTreeSet<Operator>,
+    /// The family's own positions, handed back with the next question.
+    pub checkpoint: Vec<(String, Vec<u8>)>,
+}
+
+/// Where we stand: what a source continues from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Position {
+    pub tip: BlockRef,
+    pub checkpoint: Vec<(String, Vec<u8>)>,
+}
+
+/// What one operator says of a height, for the count of agreeing operators.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Voucher {
+    pub operator: Operator,
+    pub block: BlockRef,
+}
+
+/// Named by what the caller must do next.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Wait: no node has it yet.
+    #[error("not yet: {0}")]
+    NotYet(String),
+    /// Walk back: the chain no longer holds the block we stand on.
+    #[error("the chain no longer holds block {} {}", .0.height, .0.hash)]
+    Forked(BlockRef),
+    /// Back off and try again: nobody answered.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// Halt and backfill from elsewhere: the history we need is gone from every node we have.
+    #[error("pruned: {0}")]
+    Pruned(String),
+    /// Distrust the endpoint: what it said contradicts itself or a proven fact.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// Halt: this binary is behind the chain, or speaks to the wrong one.
+    #[error("unsupported: {0}")]
+    Unsupported(String),
+}
+
+/// Reads one network. Implemented by each chain family and by the tests' invented chain.
+pub trait ChainSource: Send + Sync {
+    /// Asks every endpoint who it is; fails closed where one speaks of another chain.
+    fn probe(&self) -> impl Future<Output = Result<Identity, SourceError>> + Send;
+
+    /// The head, as the best endpoint sees it. Never goes back behind one URL.
+    fn head(&self) -> impl Future<Output = Result<Head, SourceError>> + Send;
+
+    /// The block of the canonical chain at a height, for walking back and for catching up.
+    fn header_at(&self, height: Height) -> impl Future<Output = Result<Header, SourceError>> + Send;
+
+    /// The chain that stands on `on`, up to at most `up_to`; it may stop earlier, never with a gap.
+    /// `final_to`: heights up to it may be read as ranges ([`Coverage::Listed`]).
+    fn segment(
+        &self,
+        on: &Position,
+        up_to: Height,
+        final_to: Option<Height>,
+        watch: &Watch,
+    ) -> impl Future<Output = Result<Segment, SourceError>> + Send;
+
+    /// What each operator says is at `at` (or at its own head, where that is lower), so that distinct
+    /// operators of one hash can be counted. Operators that do not answer are left out.
+    fn vouch(&self, at: &Header) -> impl Future<Output = Result<Vec<Voucher>, SourceError>> + Send;
+
+    /// Better evidence for transfers whose evidence does not satisfy the policy yet.
+    fn prove(
+        &self,
+        deposits: &[(TransferId, BlockRef)],
+    ) -> impl Future<Output = Result<Vec<(TransferId, BlockRef, Evidence)>, SourceError>> + Send;
+
+    /// The balance of native money at each address in the state of one block, where a node can say.
+    fn balances(
+        &self,
+        addresses: &[Address],
+        at: BlockRef,
+    ) -> impl Future<Output = Result<Vec<crate::money::Amount>, SourceError>> + Send;
+
+    /// Native money that arrived at an address inside contract calls of one block, from a trace.
+    /// [`SourceError::Unsupported`] where no node traces.
+    fn internal_transfers(
+        &self,
+        addresses: &[Address],
+        at: BlockRef,
+    ) -> impl Future<Output = Result<Block, SourceError>> + Send;
+}
