@@ -217,6 +217,8 @@ create table amn.deposit (
   inclusion text not null check (inclusion in ('reported', 'proven')),
   operators text[] not null default '{}',
   attestations integer,
+  -- Whether every header between its block and the tip was read and linked.
+  linked boolean not null,
   tenant_id text not null references amn.tenant (id),
   intent_id uuid references amn.intent (id),
   -- Why it belongs to no intent.
