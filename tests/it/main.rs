@@ -1,0 +1,4 @@
+//! One integration binary: stories on real engines.
+
+mod ledger;
+mod support;
