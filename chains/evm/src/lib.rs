@@ -13,3 +13,6 @@ pub mod receipts;
 pub mod transactions;
 pub mod wire;
 pub mod xpub;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;

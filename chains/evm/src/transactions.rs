@@ -40,7 +40,7 @@ pub fn root(transactions: &[WireTransaction]) -> Result<Listed, Lie> {
 }
 
 /// The bytes whose keccak is the transaction's hash; `None` for a type or a field we do not know.
-fn encode(tx: &WholeTransaction) -> Option<Vec<u8>> {
+pub(crate) fn encode(tx: &WholeTransaction) -> Option<Vec<u8>> {
     let kind = u8::try_from(tx.kind.map_or(0, |kind| kind.0)).ok()?;
     let mut list = List::default();
     match kind {
