@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod header;
 pub mod networks;
 pub mod receipts;
+pub mod source;
 pub mod transactions;
 pub mod wire;
 pub mod xpub;

@@ -199,9 +199,12 @@ fn honest(history: &History, method: &str, params: &Value) -> Reply {
             find(history, &params[0]).map_or_else(null, |made| Reply::Result(made.receipts.clone()))
         }
         "eth_getTransactionReceipt" => {
-            let list = || history.blocks.values().flat_map(|made| {
-                serde_json::from_str::<Vec<Value>>(&made.receipts).unwrap_or_default()
-            });
+            let list = || {
+                history
+                    .blocks
+                    .values()
+                    .flat_map(|made| serde_json::from_str::<Vec<Value>>(&made.receipts).unwrap_or_default())
+            };
             list().find(|r| r["transactionHash"] == params[0]).map_or_else(null, |r| Reply::Result(r.to_string()))
         }
         "eth_getLogs" => logs(history, &params[0]),
