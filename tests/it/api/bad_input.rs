@@ -1,0 +1,1 @@
+//! What comes of bad input: status, code and words, as a table.

@@ -1,0 +1,4 @@
+//! The one integration binary: stories against a real Postgres.
+
+mod api;
+mod support;

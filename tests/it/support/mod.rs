@@ -1,0 +1,3 @@
+//! What every story needs.
+
+pub mod database;
