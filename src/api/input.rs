@@ -91,6 +91,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
         |field: String, why: &serde_json::Error| Problem::field(Code::InvalidBody, field, explain(&why.to_string()));
     // As plain JSON first: what is not JSON at all is told by line and column, before fields matter.
     let plain: Value = serde_json::from_slice(bytes).map_err(|why| wrong(String::new(), &why))?;
+    // A list of the right length would pass for an object.
+    if !plain.is_object() {
+        return Err(Problem::new(Code::InvalidBody, "a body is a JSON object"));
+    }
     if let Some(field) = nul_in(&plain, &mut Vec::new()) {
         return Err(Problem::field(Code::InvalidBody, field, "text may not hold the character U+0000"));
     }
