@@ -1,7 +1,10 @@
 //! The body of amn-scanner: it loads, asks, writes and tells. What it decides is decided in `amn_core`.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod embedded;
+pub mod follower;
+pub mod store;
 pub mod supervisor;
 pub mod telemetry;

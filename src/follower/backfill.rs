@@ -34,10 +34,10 @@ impl<S: ChainSource> Follower<S> {
             Err(SourceError::Forked(_)) => return Ok(true),
             other => other?,
         };
-        let through = segment.tip.at.height;
-        let intents: Vec<IntentId> = owed.iter().filter(|b| b.from <= through).map(|b| b.intent).collect();
+        let through = segment.tip.at;
+        let intents: Vec<IntentId> = owed.iter().filter(|b| b.from <= through.height).map(|b| b.intent).collect();
         let blocks: Vec<Block> = segment.blocks.into_iter().filter(|b| b.header.at.height >= first).collect();
-        info!(network = %self.network(), from = first.0, through = through.0, watches = intents.len(), "read again for newer watches");
+        info!(network = %self.network(), from = first.0, through = through.height.0, watches = intents.len(), "read again for newer watches");
         let effects = self.decide(&Input::Found { blocks, intents, through }).await?;
         Ok(!effects.is_empty())
     }

@@ -13,7 +13,7 @@ use amn_core::id::{DepositId, IntentId};
 use amn_core::intent::{End, Intent, Progress, Sums, Terms};
 use amn_core::matching::Watched;
 use amn_core::network::SharedFacts;
-use amn_core::source::WatchVersion;
+use amn_core::source::{Coverage, WatchVersion};
 use amn_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -199,7 +199,12 @@ pub(super) async fn fill(db: &mut PgConnection, state: &mut State, input: &Input
     for effect in amn_core::engine::step(&after, input).unwrap_or_default() {
         after.apply(&effect);
     }
-    let mut found = deposits_named(db, &network, &names, after.pending_up_to()).await?;
+    let pending_up_to = match input {
+        // A stretch that is only listed parts everything pending from the tip: all of it is judged anew.
+        Input::Extend(segment) if segment.coverage == Coverage::Listed => Some(Height(u64::MAX)),
+        _ => after.pending_up_to(),
+    };
+    let mut found = deposits_named(db, &network, &names, pending_up_to).await?;
     let mut intents: BTreeSet<IntentId> = watched.into_iter().chain(names.intents.iter().copied()).collect();
     intents.extend(found.iter().filter_map(Deposit::intent));
     if let Some(before) = after.settled_time() {

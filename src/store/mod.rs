@@ -3,10 +3,17 @@
 //! Law: every decision goes through [`decide`], in one transaction under the network's revision.
 
 pub mod decide;
+pub mod idempotency;
+pub mod intents;
+pub mod keys;
 mod load;
 pub mod network;
 pub mod outbox;
+pub mod read;
+pub mod row;
 mod rows;
+pub mod tenants;
+pub mod thresholds;
 mod write;
 
 use std::str::FromStr;

@@ -1,4 +1,5 @@
-//! One integration binary: stories on real engines.
+//! The one integration binary: stories on real engines.
 
+mod api;
 mod ledger;
 mod support;

@@ -3,10 +3,8 @@
 //! The server: `AMN_TEST_DATABASE_URL` where it is set (any database of a server on which we may create
 //! others), else the daemon's own embedded Postgres in a directory of the test run.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 
-use amn_scanner::embedded::Embedded;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
@@ -38,15 +36,8 @@ impl Database {
 }
 
 async fn server() -> PgConnectOptions {
-    match std::env::var("AMN_TEST_DATABASE_URL") {
-        Ok(url) => PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a database address"),
-        Err(_) => {
-            let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(".amn/test-postgres");
-            let embedded = Embedded::start(&dir).await.expect("the embedded Postgres starts");
-            // It outlives this process: every test of the run shares it.
-            embedded.options()
-        }
-    }
+    let url = std::env::var("AMN_TEST_DATABASE_URL").expect("AMN_TEST_DATABASE_URL names a test server");
+    PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a database address")
 }
 
 /// Migrated once per set of migrations, under a lock: tests run in processes of their own.

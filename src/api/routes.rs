@@ -1,0 +1,120 @@
+//! The table of routes: path, who may call it, what the document says of it. What is not here is not served.
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::AppState;
+use super::auth::{Access, Scope};
+use super::{deposits, health, intents, keys, networks, tenants, thresholds};
+
+type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;
+
+/// One route with its documentation.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    pub access: Access,
+    pub summary: &'static str,
+    /// Names of documented query parameters and headers.
+    pub parameters: &'static [&'static str],
+    /// The schema of the body.
+    pub body: Option<&'static str>,
+    /// The status of success and the schema of its answer.
+    pub answer: (u16, &'static str),
+    pub(super) handler: Make,
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+impl Route {
+    fn takes(mut self, parameters: &'static [&'static str]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    fn reads(mut self, schema: &'static str) -> Self {
+        self.body = Some(schema);
+        self
+    }
+}
+
+fn route<H, T>(
+    line: &'static str,
+    access: Access,
+    answer: (u16, &'static str),
+    summary: &'static str,
+    handler: H,
+) -> Route
+where
+    H: Handler<T, Arc<AppState>>,
+    T: 'static,
+{
+    let (method, path) = line.split_once(' ').unwrap_or(("GET", line));
+    let (method, filter) = match method {
+        "POST" => (Method::POST, MethodFilter::POST),
+        "PUT" => (Method::PUT, MethodFilter::PUT),
+        "DELETE" => (Method::DELETE, MethodFilter::DELETE),
+        _ => (Method::GET, MethodFilter::GET),
+    };
+    let handler = Box::new(move || on(filter, handler.clone()));
+    Route { method, path, access, summary, parameters: &[], body: None, answer, handler }
+}
+
+/// Every route there is.
+#[must_use]
+#[rustfmt::skip]
+pub fn routes() -> Vec<Route> {
+    use Scope::{
+        DepositsRead, DepositsWrite, IntentsRead, IntentsWrite, KeysRead, KeysWrite, NetworksRead,
+        TenantsRead, TenantsWrite, ThresholdsWrite,
+    };
+    let key = Access::Key;
+    vec![
+        route("GET /health", Access::Open, (200, "Alive"), "Whether the process answers; asks nothing else.", health::alive),
+        route("GET /healthz", Access::Open, (200, "Alive"), "The same as /health.", health::alive),
+        route("GET /ready", Access::Open, (200, "Readiness"), "Whether the database answers and every network keeps up with its own block time.", health::ready),
+        route("GET /readyz", Access::Open, (200, "Readiness"), "The same as /ready.", health::ready),
+        route("GET /metrics", Access::Metrics, (200, "Metrics"), "Metrics for Prometheus, with the metrics token or from this machine.", health::metrics),
+
+        route("POST /v1/intents", key(IntentsWrite), (201, "Intent"), "Create an intent.", intents::create)
+            .reads("NewIntent").takes(&["Idempotency-Key"]),
+        route("GET /v1/intents", key(IntentsRead), (200, "IntentPage"), "List intents, newest first.", intents::list)
+            .takes(&["tenant", "network", "intent_status", "address", "cursor", "limit"]),
+        route("GET /v1/intents/{intent}", key(IntentsRead), (200, "Intent"), "One intent with its newest deposits.", intents::get),
+        route("POST /v1/intents/{intent}/cancel", key(IntentsWrite), (200, "Intent"), "Cancel an intent that awaits money.", intents::cancel),
+        route("POST /v1/intents/{intent}/accept", key(IntentsWrite), (200, "Intent"), "Accept what has settled, late or short, as enough.", intents::accept),
+
+        route("GET /v1/deposits", key(DepositsRead), (200, "DepositPage"), "List deposits, newest first.", deposits::list)
+            .takes(&["tenant", "network", "deposit_status", "intent", "matched", "tx", "cursor", "limit"]),
+        route("GET /v1/deposits/{deposit}", key(DepositsRead), (200, "Deposit"), "One deposit.", deposits::get),
+        route("POST /v1/deposits/{deposit}/assign", key(DepositsWrite), (200, "Deposit"), "Assign an unmatched deposit to an intent of its network and asset.", deposits::assign)
+            .reads("Assignment"),
+        route("POST /v1/deposits/{deposit}/unassign", key(DepositsWrite), (200, "Deposit"), "Take an assigned deposit back.", deposits::unassign),
+
+        route("GET /v1/networks", key(NetworksRead), (200, "NetworkList"), "Networks with their lag and health.", networks::list),
+        route("GET /v1/networks/{network}", key(NetworksRead), (200, "Network"), "One network.", networks::get),
+        route("GET /v1/networks/{network}/thresholds", key(NetworksRead), (200, "Thresholds"), "The confirmation policy in force.", thresholds::get),
+        route("PUT /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Override the policy of the network's file, at once and audited.", thresholds::put)
+            .reads("Policy"),
+        route("DELETE /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Go back to the policy of the network's file.", thresholds::delete),
+
+        route("GET /v1/tenants", key(TenantsRead), (200, "TenantPage"), "List tenants by name.", tenants::list)
+            .takes(&["cursor", "limit"]),
+        route("GET /v1/tenants/{tenant}", key(TenantsRead), (200, "Tenant"), "One tenant.", tenants::get),
+        route("PUT /v1/tenants/{tenant}", key(TenantsWrite), (200, "Tenant"), "Make a tenant, or set the watch-only key its addresses are derived from.", tenants::put)
+            .reads("TenantTerms"),
+
+        route("GET /v1/keys", key(KeysRead), (200, "KeyPage"), "List API keys, revoked ones too.", keys::list)
+            .takes(&["cursor", "limit"]),
+        route("POST /v1/keys", key(KeysWrite), (201, "NewKeyAnswer"), "Make an API key; its text is shown this once.", keys::create)
+            .reads("NewKey"),
+        route("DELETE /v1/keys/{key}", key(KeysWrite), (200, "Revoked"), "Revoke an API key, at once and for ever.", keys::revoke),
+    ]
+}
