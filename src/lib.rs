@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod follower;
+pub mod networks;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
