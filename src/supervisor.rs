@@ -301,8 +301,7 @@ impl Supervisor {
             () = sleep(GRACE) => Some(format!("{GRACE:?} have passed")),
         };
         if let Some(why) = cut_off {
-            let names = running.lock().unwrap_or_else(PoisonError::into_inner);
-            let names = names.values().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let names = names_of(&running);
             warn!("{why}: dropping what still runs: {names}");
             stop.hard.cancel();
             if timeout(DROP_WITHIN, tracker.wait()).await.is_err() {
@@ -311,6 +310,13 @@ impl Supervisor {
         }
         if failed.load(Ordering::SeqCst) { Exit::Failed } else { Exit::Clean }
     }
+}
+
+/// What still runs. Its own function, so that the lock is gone before anything is waited for: every
+/// task that ends takes it.
+fn names_of(running: &Mutex<BTreeMap<u64, String>>) -> String {
+    let names = running.lock().unwrap_or_else(PoisonError::into_inner);
+    names.values().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A wish from outside to end.

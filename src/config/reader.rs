@@ -77,6 +77,10 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.table.is_none_or(Table::is_empty)
+    }
+
     /// Whether the section itself is a table; where it is not, that was told already.
     pub fn has_table(&self) -> bool {
         self.table.is_some()
@@ -237,14 +241,14 @@ impl<'a> Section<'a> {
     pub fn table(&mut self, key: &'static str) -> Section<'a> {
         let (path, pattern) = (self.path_of(key), join(&self.pattern, key));
         match self.get(key) {
-            Some(node) => self.inner(key, node, path, pattern),
+            Some(node) => self.inner(node, path, pattern),
             None => Self::at(self.notes, path, pattern, self.place.clone(), None),
         }
     }
 
     /// A table that is there, or nothing.
     pub fn table_if_there(&mut self, key: &'static str) -> Option<Section<'a>> {
-        self.get(key).map(|node| self.inner(key, node, self.path_of(key), join(&self.pattern, key)))
+        self.get(key).map(|node| self.inner(node, self.path_of(key), join(&self.pattern, key)))
     }
 
     /// A list of tables, as `[[…]]` writes them.
@@ -255,7 +259,7 @@ impl<'a> Section<'a> {
             return Vec::new();
         };
         let pattern = join(&join(&self.pattern, key), "*");
-        let inner = |(index, item)| self.inner(key, item, format!("{}[{index}]", self.path_of(key)), pattern.clone());
+        let inner = |(index, item)| self.inner(item, format!("{}[{index}]", self.path_of(key)), pattern.clone());
         items.iter().enumerate().map(inner).collect()
     }
 
@@ -269,7 +273,7 @@ impl<'a> Section<'a> {
         };
         let path = self.path_of(key);
         let inner = |(name, entry): (&'a String, &'a super::tree::Entry)| {
-            let mut section = self.inner(key, &entry.node, join(&path, name), pattern.clone());
+            let mut section = self.inner(&entry.node, join(&path, name), pattern.clone());
             section.place = entry.key_at.clone();
             (name.as_str(), section)
         };
@@ -292,11 +296,11 @@ impl<'a> Section<'a> {
         read
     }
 
-    fn inner(&self, key: &str, node: &'a Node, path: String, pattern: String) -> Section<'a> {
+    fn inner(&self, node: &'a Node, path: String, pattern: String) -> Section<'a> {
         let table = if let Value::Table(table) = &node.value {
             Some(table)
         } else {
-            self.wrong(&node.place, key, "a table", &shown(node));
+            self.notes.add(&node.place, &path, format!("must be a table; found {}", shown(node)));
             None
         };
         let section = Self::at(self.notes, path, pattern, node.place.clone(), table);

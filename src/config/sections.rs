@@ -161,7 +161,7 @@ fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Op
 
 /// A network that runs needs somebody to ask; in production, as many operators as its terms will count.
 fn refuse_lone_endpoints(section: &Section<'_>, network: &Network, environment: Environment) {
-    if !network.enabled {
+    if !network.enabled || !section.has_table() {
         return;
     }
     if network.endpoints.is_empty() {
@@ -206,7 +206,7 @@ fn require(mut section: Section<'_>) -> Require {
         operators: section.count("operators", 1..=10),
         attestations: section.count("attestations", 1..=100),
     };
-    if require == Require::default() && !section.spoiled.get() {
+    if section.has_table() && section.is_empty() {
         let terms = "confirmations, tag, seconds, inclusion, operators, attestations";
         section.notes.add(&section.place, &section.path, format!("must name a term ({terms}); found none"));
     }
