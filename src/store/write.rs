@@ -553,7 +553,8 @@ async fn events(db: &mut PgConnection, after: &State, effects: &[Effect]) -> Res
     )
     .execute(&mut *db)
     .await?;
-    outbox::enqueue(db, &id, after.now).await
+    outbox::enqueue(db, &id, after.now).await?;
+    Ok(())
 }
 
 fn all_written(table: &'static str, rows: u64, expected: usize) -> Result<(), StoreError> {
