@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod follower;
 pub mod networks;
 pub mod outbox;
+pub mod stage;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
