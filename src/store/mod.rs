@@ -3,6 +3,7 @@
 pub mod idempotency;
 pub mod intents;
 pub mod keys;
+pub mod outbox;
 pub mod read;
 pub mod row;
 pub mod tenants;
