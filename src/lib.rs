@@ -2,5 +2,12 @@
 
 pub mod api;
 pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod embedded;
+pub mod follower;
+pub mod networks;
 pub mod outbox;
 pub mod store;
+pub mod supervisor;
+pub mod telemetry;

@@ -51,7 +51,7 @@ impl Fold {
         progress.status = Status::Canceled;
         self.emit(Effect::SetIntent { intent: id, progress: Box::new(progress) });
         self.announce(id, EventKind::Canceled, None);
-        self.refresh(id); // Late money that was there already makes it late.
+        self.refresh_ended(id);
         Ok(())
     }
 
@@ -111,7 +111,9 @@ impl Fold {
         self.arrived(Some(to), deposit);
         // Told as detected first; what had settled before then counts as it would have.
         self.announce_sums(to, &intent.progress);
-        self.settle();
+        if self.state.standing.halted.is_none() {
+            self.settle();
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::event::{
 use crate::id::{DepositId, EventId, IntentId};
 use crate::intent::{End, Intent, Status};
 use crate::matching;
-use crate::source::{Coverage, Segment};
+use crate::source::{Coverage, Segment, WatchVersion};
 
 /// Headers are forgotten in batches, so that most decisions delete nothing.
 const FORGET_BATCH: u64 = 64;
@@ -25,11 +25,16 @@ pub(super) struct Fold {
     pub effects: Vec<Effect>,
     /// Deposits of a dead branch that the new branch holds further up: neither undone nor judged yet.
     pub limbo: BTreeSet<DepositId>,
+    /// The watch set that the stretch at hand was read with: newer intents may have money in it that
+    /// nobody looked for, so none of them expires by it.
+    watched: Option<WatchVersion>,
+    /// Blocks that we stand on already are being read again.
+    rescan: bool,
 }
 
 impl Fold {
     pub fn new(state: &State) -> Self {
-        Self { state: state.clone(), effects: Vec::new(), limbo: BTreeSet::new() }
+        Self { state: state.clone(), effects: Vec::new(), limbo: BTreeSet::new(), watched: None, rescan: false }
     }
 
     pub fn emit(&mut self, effect: Effect) {
@@ -64,15 +69,21 @@ impl Fold {
     /// Applies a stretch that was checked.
     pub fn grow(&mut self, segment: &Segment) {
         let linked = segment.coverage == Coverage::Linked;
+        self.watched = Some(segment.watched);
+        if !linked {
+            self.unlink();
+        }
         for block in &segment.blocks {
-            let operators = if linked { block.evidence.operators.clone() } else { BTreeSet::new() };
+            let operators = if linked {
+                // Whoever gave the end of a linked stretch gave each block of it.
+                block.evidence.operators.union(&segment.operators).cloned().collect()
+            } else {
+                BTreeSet::new()
+            };
             self.emit(Effect::Advance { header: block.header, operators });
             self.block(block, linked);
         }
-        // The tip is told once more where it is not among the blocks, or more operators stand behind it.
-        let last = segment.blocks.last().map(|block| (block.header.at, &block.evidence.operators));
-        let known = last.is_some_and(|(at, by)| at == segment.tip.at && linked && segment.operators.is_subset(by));
-        if !known {
+        if !linked {
             self.emit(Effect::Advance { header: segment.tip, operators: segment.operators.clone() });
             self.settle();
             self.expire();
@@ -87,33 +98,49 @@ impl Fold {
         self.forget();
     }
 
+    /// A stretch that is only listed parts what is below it from our tip: whoever vouches for a block
+    /// above the gap says nothing of a block below it, and those who vouched until now are recorded.
+    fn unlink(&mut self) {
+        let linked = |d: &&Deposit| d.linked && d.status == DepositStatus::Seen && !self.limbo.contains(&d.id);
+        let below: Vec<Deposit> = self.state.deposits.values().filter(linked).cloned().collect();
+        for mut deposit in below {
+            deposit.evidence.operators = self.state.vouching(&deposit);
+            deposit.linked = false;
+            self.emit(Effect::Place(Box::new(deposit)));
+        }
+    }
+
     fn block(&mut self, block: &Block, linked: bool) {
         for observation in &block.observations {
             self.emit(Effect::Observe { at: block.header.at, observation: observation.clone() });
         }
         self.transfers(block, linked);
-        self.takebacks(block);
+        self.takebacks(block, &BTreeSet::new());
         self.settle();
         self.expire();
     }
 
     /// Covered heights, read again for newer watches.
-    pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], through: Height) {
+    pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], through: BlockRef) {
         let Some(tip) = self.state.standing.tip else { return };
-        for block in blocks.iter().filter(|block| block.header.at.height <= tip.at.height) {
-            let at = block.header.at;
-            match self.state.headers.get(at.height) {
-                Some(ours) if ours.at.hash != at.hash => {
-                    // The chain moved while it was read: nothing of this may count, and it is read again.
-                    return self.alarm("rescan_on_other_branch", format!("{} {}", at.height, at.hash));
-                }
-                ours => {
-                    let linked = ours.is_some();
-                    self.transfers(block, linked);
-                }
-            }
+        let foreign = |at: &BlockRef| self.state.headers.get(at.height).is_some_and(|ours| ours.at != *at);
+        let mut read = blocks.iter().map(|block| block.header.at).chain([through]);
+        if let Some(at) = read.find(|at| at.height > tip.at.height || foreign(at)) {
+            // The chain moved while it was read: nothing of this may count, and it is read again. The end
+            // is checked too, because a branch where nothing was found proves nothing about ours.
+            return self.alarm("rescan_on_other_branch", format!("{} {}", at.height, at.hash));
         }
-        self.emit(Effect::Backfilled { intents: intents.to_vec(), through });
+        let floor = self.state.headers.linked_down_to();
+        let before: BTreeSet<DepositId> = self.state.deposits.keys().copied().collect();
+        self.rescan = true;
+        for block in blocks {
+            let linked = floor.is_some_and(|floor| block.header.at.height >= floor);
+            self.transfers(block, linked);
+            // What was known before has met these take-backs before.
+            self.takebacks(block, &before);
+        }
+        self.rescan = false;
+        self.emit(Effect::Backfilled { intents: intents.to_vec(), through: through.height });
         self.settle();
         self.expire();
     }
@@ -152,19 +179,6 @@ impl Fold {
     /// A transfer in a covered block: recorded once, however often its block is read.
     fn transfer(&mut self, block: &Block, transfer: &Transfer, ordinal: u32, linked: bool) {
         let at = block.header.at;
-        let min_amount = self.state.facts.asset(&transfer.asset).map(|asset| asset.min_amount);
-        let dust = min_amount.is_some_and(|min| transfer.amount < min) || transfer.amount.is_zero();
-        let why = if min_amount.is_none() { "unlisted_asset" } else { "dust" };
-        if min_amount.is_none() || dust {
-            let observation = Observation {
-                kind: why.to_owned(),
-                tx: Some(transfer.id.tx),
-                to: Some(transfer.to.clone()),
-                detail: format!("{} of {}", transfer.amount, transfer.asset),
-            };
-            return self.emit(Effect::Observe { at, observation });
-        }
-
         let mut namesakes: Vec<Deposit> =
             self.state.deposits.values().filter(|d| d.transfer.id == transfer.id).cloned().collect();
         namesakes.sort_by_key(|d| d.occurrence);
@@ -176,27 +190,41 @@ impl Fold {
         }
         match same {
             Some(known) if known.is_live() => {
+                let awaited = self.limbo.remove(&known.id);
                 if known.block == at {
                     return; // Read before.
                 }
-                if !self.limbo.remove(&known.id) {
+                if !awaited {
                     return self.alarm(
                         "mined_twice",
                         format!("{} at {} and {}", transfer.id.tx, known.block.height, at.height),
                     );
                 }
-                let mut moved = self.placed(known, block, ordinal, linked);
+                let mut moved = Self::placed(known, block, ordinal, linked);
                 moved.status = known.status;
                 moved.settlement.clone_from(&known.settlement);
+                moved.late = self.is_late_moved(known, block.header);
+                let counted = moved.counts();
                 self.emit(Effect::Place(Box::new(moved)));
-                self.refresh_sums(known.intent());
+                if let Some(intent) = known.intent() {
+                    self.refresh(intent);
+                    // A move makes no alarm, unless it changed what the money counts for.
+                    if counted != known.counts() {
+                        let kind = if counted { EventKind::Detected } else { EventKind::Late };
+                        self.announce(intent, kind, Some("moved"));
+                    }
+                }
             }
+            // On our chain and yet undone: its issuer took it back. Reading it again gives nothing back.
+            Some(known) if self.rescan && known.block == at => {}
             Some(known) => {
-                let back = self.placed(known, block, ordinal, linked);
+                let mut back = Self::placed(known, block, ordinal, linked);
+                back.late = self.is_late(&known.owner, block.header);
                 let intent = back.intent();
                 self.emit(Effect::Place(Box::new(back)));
                 self.arrived(intent, known.id);
             }
+            None if self.is_nothing(at, transfer) => {}
             None => {
                 let watches = self.state.watches.get(&transfer.to).map_or(&[][..], Vec::as_slice);
                 let Some((owner, tenant)) = matching::owner(transfer, watches, |id| self.state.intents.get(&id)) else {
@@ -227,9 +255,25 @@ impl Fold {
         }
     }
 
+    /// Whether it is no money we ever credit; known deposits were judged when they were first seen.
+    fn is_nothing(&mut self, at: BlockRef, transfer: &Transfer) -> bool {
+        let kind = match self.state.facts.asset(&transfer.asset) {
+            None => "unlisted_asset",
+            Some(asset) if transfer.amount < asset.min_amount || transfer.amount.is_zero() => "dust",
+            Some(_) => return false,
+        };
+        let observation = Observation {
+            kind: kind.to_owned(),
+            tx: Some(transfer.id.tx),
+            to: Some(transfer.to.clone()),
+            detail: format!("{} of {}", transfer.amount, transfer.asset),
+        };
+        self.emit(Effect::Observe { at, observation });
+        true
+    }
+
     /// A known deposit as it stands in another block: seen anew, with that block's evidence.
-    fn placed(&self, known: &Deposit, block: &Block, ordinal: u32, linked: bool) -> Deposit {
-        let settled = known.status == DepositStatus::Settled;
+    fn placed(known: &Deposit, block: &Block, ordinal: u32, linked: bool) -> Deposit {
         Deposit {
             transfer: known.transfer.clone(),
             block: block.header.at,
@@ -239,7 +283,6 @@ impl Fold {
             evidence: block.evidence.clone(),
             linked,
             tenant: known.tenant.clone(),
-            late: if settled { known.late } else { self.is_late(&known.owner, block.header) },
             settlement: None,
             ..known.clone()
         }
@@ -250,6 +293,17 @@ impl Fold {
             Owner::Intent(id) => self.state.intents.get(id).is_some_and(|intent| intent.is_late(header.time)),
             Owner::Nobody(_) => false,
         }
+    }
+
+    /// Whether a deposit that only moved is late: by its new block, or because it came after the end.
+    /// Settling is a recorded fact, and so is what had settled in time.
+    fn is_late_moved(&self, known: &Deposit, header: Header) -> bool {
+        let intent = known.intent().and_then(|id| self.state.intents.get(&id));
+        let Some(terms) = intent.map(|intent| &intent.terms).filter(|_| known.status == DepositStatus::Seen) else {
+            return known.late;
+        };
+        let came_after_the_end = known.late && !terms.is_past(known.block_time);
+        came_after_the_end || terms.is_past(header.time)
     }
 
     /// A deposit of an intent is on the chain that was not before.
@@ -273,7 +327,7 @@ impl Fold {
         }
     }
 
-    fn takebacks(&mut self, block: &Block) {
+    fn takebacks(&mut self, block: &Block, spared: &BTreeSet<DepositId>) {
         for takeback in &block.takebacks {
             let watches = self.state.watches.get(&takeback.from).map_or(&[][..], Vec::as_slice);
             let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
@@ -294,6 +348,7 @@ impl Fold {
                 .deposits
                 .values()
                 .filter(|d| d.is_live() && d.transfer.to == takeback.from && d.transfer.asset == takeback.asset)
+                .filter(|d| !spared.contains(&d.id) && !self.limbo.contains(&d.id))
                 .cloned()
                 .collect();
             newest.sort_by_key(|d| std::cmp::Reverse(d.place()));
@@ -357,12 +412,8 @@ impl Fold {
 
     pub fn settle_one(&mut self, deposit: DepositId) {
         let Some((known, tip)) = self.state.deposits.get(&deposit).zip(self.state.standing.tip) else { return };
-        let mut evidence = known.evidence.clone();
-        if known.linked {
-            // The operators it settled on are part of the record.
-            let later = self.state.standing.vouchers.iter().filter(|(_, at)| at.height >= known.block.height);
-            evidence.operators.extend(later.map(|(operator, _)| operator.clone()));
-        }
+        // The operators it settled on are part of the record.
+        let evidence = Evidence { operators: self.state.vouching(known), ..known.evidence.clone() };
         let settlement = Settlement { at: self.state.now, tip: tip.at, require: self.state.require_for(known) };
         self.emit(Effect::Settle { deposit, settlement, evidence });
     }
@@ -404,7 +455,12 @@ impl Fold {
     /// Ends what a settled block has left behind.
     pub fn expire(&mut self) {
         let Some(settled_time) = self.state.settled_time() else { return };
-        let mut over: Vec<&Intent> = self.state.intents.values().filter(|i| i.expires_by(settled_time)).collect();
+        let mut over: Vec<&Intent> = self
+            .state
+            .intents
+            .values()
+            .filter(|i| i.expires_by(settled_time) && self.watched.is_none_or(|watched| i.watch <= watched))
+            .collect();
         over.sort_by_key(|i| (i.terms.expires_at, i.id));
         let over: Vec<IntentId> = over.iter().map(|i| i.id).collect();
         for id in over {
@@ -414,7 +470,7 @@ impl Fold {
             progress.status = Status::Expired;
             self.emit(Effect::SetIntent { intent: id, progress: Box::new(progress) });
             self.announce(id, EventKind::Expired, None);
-            self.refresh(id); // Late money that was there already makes it late.
+            self.refresh_ended(id);
         }
     }
 
@@ -442,9 +498,11 @@ impl Fold {
         }
     }
 
-    fn refresh_sums(&mut self, intent: Option<IntentId>) {
-        if let Some(intent) = intent {
-            self.refresh(intent);
+    /// After an end: money that came late before the end makes it late now.
+    pub fn refresh_ended(&mut self, intent: IntentId) {
+        self.refresh(intent);
+        if self.state.intents.get(&intent).is_some_and(|i| i.progress.status == Status::Late) {
+            self.announce(intent, EventKind::Late, Some("seen"));
         }
     }
 
@@ -459,6 +517,8 @@ impl Fold {
                 oldest_kept.unwrap_or(Height(0)).max(bound)
             }
         };
+        // The newest settled block is what intents expire by, and none is settled before it is old enough.
+        let below = below.min(self.state.settled_header().map_or(Height(0), |h| h.at.height)).max(bound);
         let droppable = self.state.headers.down_from(below.back(1)).take(64).count();
         if below.0 > 0 && droppable as u64 >= FORGET_BATCH {
             self.emit(Effect::Forget { below });
@@ -555,9 +615,15 @@ pub(super) fn well_formed(segment: &Segment) -> Result<(), String> {
         }
         below = header.at;
     }
+    let tip = &segment.tip;
+    let last = segment.blocks.last().map(|block| &block.header);
     let ends = match segment.coverage {
-        Coverage::Linked => below == segment.tip.at,
-        Coverage::Listed => below.height < segment.tip.at.height || below == segment.tip.at,
+        _ if last == Some(tip) => true,
+        Coverage::Linked => false,
+        // A tip right above what is listed is linked to it; one further up stands on the word of its operators.
+        Coverage::Listed => {
+            tip.at.height > below.height && (tip.at.height > below.height.next() || tip.parent == below.hash)
+        }
     };
     if ends { Ok(()) } else { Err(format!("the stretch ends in {} and says {}", below.height, segment.tip.at.height)) }
 }

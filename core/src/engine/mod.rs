@@ -35,8 +35,9 @@ pub enum Input {
     Finality { safe: Option<BlockRef>, finalized: Option<BlockRef>, vouchers: Vec<Voucher> },
     /// More is known of how a transfer got into its block.
     Evidence { of: TransferId, block: BlockRef, is: Evidence },
-    /// Covered heights were read again for watches that are newer than their coverage.
-    Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: Height },
+    /// Covered heights were read again for watches that are newer than their coverage, up to a block of
+    /// the chain that was read: where we no longer stand on it, nothing of it counts.
+    Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: BlockRef },
     /// A person or a backend asks for something.
     Command(Command),
     /// The policy of the network changed.
