@@ -35,26 +35,30 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// For commands that need no body: absent, or an empty object.
+/// A body that may be left out, where every field of it may.
 #[derive(Debug)]
-pub struct NoBody;
+pub struct MaybeBody<T>(pub T);
 
-impl<S: Send + Sync> FromRequest<S> for NoBody {
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        #[derive(serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
         let headers = request.headers().clone();
         let bytes = collect(request).await?;
         if bytes.is_empty() {
-            return Ok(Self);
+            return Ok(Self(T::default()));
         }
         media_type(&headers)?;
-        parse::<Nothing>(&bytes).map(|_| Self)
+        parse(&bytes).map(|body| Self(body.input))
     }
 }
+
+/// For commands that need no body: absent, or an empty object.
+pub type NoBody = MaybeBody<Nothing>;
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 fn media_type(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");

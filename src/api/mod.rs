@@ -5,13 +5,17 @@
 pub mod auth;
 pub mod chains;
 pub mod commands;
+mod deliveries;
 mod deposits;
+mod endpoints;
+mod events;
 mod health;
 pub mod input;
 mod intents;
 mod keys;
 mod layers;
 mod networks;
+pub mod openapi;
 mod page;
 pub mod problem;
 mod routes;

@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::AppState;
 use super::auth::{Access, Scope};
-use super::{deposits, health, intents, keys, networks, tenants, thresholds};
+use super::{deliveries, deposits, endpoints, events, health, intents, keys, networks, openapi, tenants, thresholds};
 
 type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;
 
@@ -22,6 +22,7 @@ pub struct Route {
     pub parameters: &'static [&'static str],
     /// The schema of the body.
     pub body: Option<&'static str>,
+    pub body_may_be_absent: bool,
     /// The status of success and the schema of its answer.
     pub answer: (u16, &'static str),
     pub(super) handler: Make,
@@ -42,6 +43,11 @@ impl Route {
     fn reads(mut self, schema: &'static str) -> Self {
         self.body = Some(schema);
         self
+    }
+
+    fn may_read(mut self, schema: &'static str) -> Self {
+        self.body_may_be_absent = true;
+        self.reads(schema)
     }
 }
 
@@ -64,7 +70,7 @@ where
         _ => (Method::GET, MethodFilter::GET),
     };
     let handler = Box::new(move || on(filter, handler.clone()));
-    Route { method, path, access, summary, parameters: &[], body: None, answer, handler }
+    Route { method, path, access, summary, parameters: &[], body: None, body_may_be_absent: false, answer, handler }
 }
 
 /// Every route there is.
@@ -72,7 +78,7 @@ where
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Scope::{
-        DepositsRead, DepositsWrite, IntentsRead, IntentsWrite, KeysRead, KeysWrite, NetworksRead,
+        DeliveriesRead, DeliveriesWrite, DepositsRead, DepositsWrite, EndpointsRead, EndpointsWrite, EventsRead, IntentsRead, IntentsWrite, KeysRead, KeysWrite, NetworksRead,
         TenantsRead, TenantsWrite, ThresholdsWrite,
     };
     let key = Access::Key;
@@ -82,6 +88,8 @@ pub fn routes() -> Vec<Route> {
         route("GET /ready", Access::Open, (200, "Readiness"), "Whether the database answers and every network keeps up with its own block time.", health::ready),
         route("GET /readyz", Access::Open, (200, "Readiness"), "The same as /ready.", health::ready),
         route("GET /metrics", Access::Metrics, (200, "Metrics"), "Metrics for Prometheus, with the metrics token or from this machine.", health::metrics),
+
+        route("GET /v1/openapi.json", Access::Open, (200, "OpenApi"), "This document.", openapi::serve),
 
         route("POST /v1/intents", key(IntentsWrite), (201, "Intent"), "Create an intent.", intents::create)
             .reads("NewIntent").takes(&["Idempotency-Key"]),
@@ -97,6 +105,29 @@ pub fn routes() -> Vec<Route> {
         route("POST /v1/deposits/{deposit}/assign", key(DepositsWrite), (200, "Deposit"), "Assign an unmatched deposit to an intent of its network and asset.", deposits::assign)
             .reads("Assignment"),
         route("POST /v1/deposits/{deposit}/unassign", key(DepositsWrite), (200, "Deposit"), "Take an assigned deposit back.", deposits::unassign),
+
+        route("GET /v1/events", key(EventsRead), (200, "EventPage"), "The feed: every numbered event of a tenant, in one order, as it was sent.", events::feed)
+            .takes(&["tenant", "after", "limit"]),
+        route("GET /v1/events/{event}/deliveries", key(DeliveriesRead), (200, "EventDeliveries"), "What became of one event: what is pending, every try, what was given up.", deliveries::of_event),
+
+        route("GET /v1/deliveries", key(DeliveriesRead), (200, "DeliveryPage"), "Deliveries under way, oldest first.", deliveries::list)
+            .takes(&["tenant", "endpoint", "cursor", "limit"]),
+        route("GET /v1/dead-letters", key(DeliveriesRead), (200, "DeadLetterPage"), "Deliveries that were given up and not sent again, newest first.", deliveries::dead_letters)
+            .takes(&["tenant", "endpoint", "cursor", "limit"]),
+        route("POST /v1/deliveries/redrive", key(DeliveriesWrite), (202, "Redriven"), "Send again: same id, same bytes. What is pending stays as it is.", deliveries::redrive)
+            .reads("Redrive"),
+
+        route("GET /v1/webhook-endpoints", key(EndpointsRead), (200, "EndpointPage"), "List webhook endpoints.", endpoints::list)
+            .takes(&["cursor", "limit"]),
+        route("POST /v1/webhook-endpoints", key(EndpointsWrite), (201, "EndpointWithSecret"), "Make a webhook endpoint; its secret is shown this once.", endpoints::create)
+            .reads("NewEndpoint"),
+        route("GET /v1/webhook-endpoints/{endpoint}", key(EndpointsRead), (200, "Endpoint"), "One webhook endpoint.", endpoints::get),
+        route("DELETE /v1/webhook-endpoints/{endpoint}", key(EndpointsWrite), (200, "EndpointDeleted"), "Delete a webhook endpoint; what waits for it is dropped.", endpoints::delete),
+        route("POST /v1/webhook-endpoints/{endpoint}/pause", key(EndpointsWrite), (200, "Endpoint"), "Stop sending; what comes waits and costs no attempt.", endpoints::pause),
+        route("POST /v1/webhook-endpoints/{endpoint}/resume", key(EndpointsWrite), (200, "Endpoint"), "Go on sending, beginning with what waited.", endpoints::resume),
+        route("POST /v1/webhook-endpoints/{endpoint}/rotate", key(EndpointsWrite), (200, "EndpointWithSecret"), "Sign with a new secret, and for a while with the old one too.", endpoints::rotate)
+            .may_read("Rotation"),
+        route("POST /v1/webhook-endpoints/{endpoint}/test", key(EndpointsWrite), (202, "EndpointTested"), "Send endpoint.test to it.", endpoints::test),
 
         route("GET /v1/networks", key(NetworksRead), (200, "NetworkList"), "Networks with their lag and health.", networks::list),
         route("GET /v1/networks/{network}", key(NetworksRead), (200, "Network"), "One network.", networks::get),

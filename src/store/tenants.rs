@@ -93,8 +93,9 @@ pub async fn put(
 
 /// The tenant's watch-only key and the index it gives next. Holds the row, so that two requests never get one index.
 pub async fn lock(db: &mut PgConnection, id: &str) -> Result<Option<(String, u32)>, StoreError> {
-    let row =
-        sqlx::query!("select xpub, next_index from amn.tenant where id = $1 for update", id).fetch_optional(db).await?;
+    let row = sqlx::query!("select xpub, next_index from amn.tenant where id = $1 for no key update", id)
+        .fetch_optional(db)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let next = index(id, row.next_index)?;
     Ok(row.xpub.map(|xpub| (xpub, next)))

@@ -3,6 +3,7 @@
 pub mod deposits;
 pub mod intents;
 pub mod networks;
+pub mod webhooks;
 
 use amn_core::timestamp::Timestamp;
 use serde_json::Value;

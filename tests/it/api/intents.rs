@@ -231,3 +231,20 @@ async fn metadata_comes_back_as_it_was_sent() {
     let read = stand.get(&format!("/v1/intents/{id}")).key(OPERATOR).send().await;
     assert_eq!(read.body["metadata"], body["metadata"]);
 }
+
+#[tokio::test]
+async fn derived_and_given_addresses_at_once_never_wait_for_one_another_in_a_ring() {
+    let stand = Stand::new().await;
+    let xpub = json!({ "xpub": "xpub-of-seller-7" });
+    stand.call(reqwest::Method::PUT, "/v1/tenants/seller-7").key(OPERATOR).json(&xpub).send().await;
+    let calls = (0..60).map(|n| {
+        let mut body = new_intent(n);
+        if n % 2 == 0 {
+            body.as_object_mut().unwrap().remove("address");
+        }
+        stand.post("/v1/intents").key(OPERATOR).json(&body).send()
+    });
+    for answer in join_all(calls).await {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+}

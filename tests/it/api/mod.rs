@@ -2,5 +2,10 @@
 
 mod access;
 mod bad_input;
+mod deposits;
 mod intents;
+mod layers;
+mod networks;
+mod openapi;
 mod stand;
+mod webhooks;

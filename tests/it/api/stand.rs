@@ -57,11 +57,16 @@ impl Drop for Stand {
 
 impl Stand {
     pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A stand with something else than usual.
+    pub async fn with(change: impl FnOnce(&mut AppState)) -> Self {
         let database = Database::fresh().await;
         seed(&database.pool).await;
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(NOW)));
         let decided = Arc::new(Script { pool: database.pool.clone(), heard: Mutex::default() });
-        let app = router(AppState {
+        let mut state = AppState {
             pool: database.pool.clone(),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(7, clock.now())),
@@ -73,7 +78,9 @@ impl Stand {
             operator_key: Some(hash_key(OPERATOR)),
             metrics_token: Some(hash_key(METRICS_TOKEN)),
             request_timeout: Duration::from_secs(10),
-        });
+        };
+        change(&mut state);
+        let app = router(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let service = app.clone().into_make_service_with_connect_info::<SocketAddr>();
@@ -89,7 +96,8 @@ impl Stand {
     }
 
     pub fn call(&self, method: Method, path: &str) -> Call {
-        Call(self.http.request(method, format!("{}{path}", self.base)))
+        let request = self.http.request(method.clone(), format!("{}{path}", self.base));
+        Call { request, method, path: path.to_owned() }
     }
 
     pub fn get(&self, path: &str) -> Call {
@@ -131,15 +139,19 @@ pub fn new_intent(n: u32) -> Value {
 }
 
 /// A request in the making.
-pub struct Call(reqwest::RequestBuilder);
+pub struct Call {
+    request: reqwest::RequestBuilder,
+    method: Method,
+    path: String,
+}
 
 impl Call {
     pub fn key(self, key: &str) -> Self {
-        Self(self.0.bearer_auth(key))
+        Self { request: self.request.bearer_auth(key), ..self }
     }
 
     pub fn header(self, name: &str, value: &str) -> Self {
-        Self(self.0.header(name, value))
+        Self { request: self.request.header(name, value), ..self }
     }
 
     pub fn json(self, body: &Value) -> Self {
@@ -147,18 +159,21 @@ impl Call {
     }
 
     pub fn text(self, body: impl Into<String>) -> Self {
-        Self(self.0.header("content-type", "application/json").body(body.into()))
+        Self { request: self.request.header("content-type", "application/json").body(body.into()), ..self }
     }
 
     pub fn raw(self, body: impl Into<reqwest::Body>) -> Self {
-        Self(self.0.body(body))
+        Self { request: self.request.body(body), ..self }
     }
 
+    /// Sends, and holds the answer against the document.
     pub async fn send(self) -> Answer {
-        let response = self.0.send().await.unwrap();
+        let response = self.request.send().await.unwrap();
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let text = response.text().await.unwrap();
+        let media = headers.get("content-type").and_then(|v| v.to_str().ok()).unwrap_or("");
+        super::openapi::check_answer(&self.method, &self.path, status, media, &text);
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
         Answer { status, headers, text, body }
     }
