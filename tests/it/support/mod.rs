@@ -1,0 +1,5 @@
+//! What the stories are told with.
+
+pub mod database;
+pub mod outbox;
+pub mod receiver;
