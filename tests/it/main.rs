@@ -1,5 +1,7 @@
-//! The one integration binary: stories on real engines.
+//! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
 mod api;
+mod interop;
 mod ledger;
+mod outbox;
 mod support;

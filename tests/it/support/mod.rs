@@ -1,5 +1,7 @@
-//! What every story needs.
+//! What the stories are told with.
 
 pub mod database;
 pub mod fake_chain;
+pub mod outbox;
+pub mod receiver;
 pub mod scene;
