@@ -62,17 +62,19 @@ impl EvmSource {
             return Err(Trouble::Pruned(format!("it has no block {end}, which is final")));
         };
         let tip = tip.header();
-        let agreeing = self.second_opinion(ask, &tip, hits).await?;
         let mut blocks = Vec::with_capacity(hits.len());
         let mut read = stream::iter(hits.to_vec())
             .map(|hit| async move { self.hit(ask, hit, watch).await })
             .buffered(HITS_AT_A_TIME);
         while let Some(block) = read.next().await {
-            let mut block = block?;
-            block.evidence.operators.extend(agreeing.iter().cloned());
-            blocks.push(block);
+            blocks.push(block?);
         }
         drop(read);
+        // After what the endpoint contradicts by itself, what others contradict.
+        let agreeing = self.second_opinion(ask, &tip, hits).await?;
+        for block in &mut blocks {
+            block.evidence.operators.extend(agreeing.iter().cloned());
+        }
         self.givers.note(tip.at.hash, ask.endpoint);
         let operators = std::iter::once(ask.endpoint.operator().clone()).chain(agreeing).collect();
         Ok(Segment {
