@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
-use bytes::Bytes;
 use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
@@ -15,14 +14,13 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
-use crate::classify;
 use crate::config::EndpointConfig;
 use crate::doorbell::Doorbell;
-use crate::envelope::{self, Envelope};
 use crate::error::{ConfigError, RpcError};
 use crate::http;
 use crate::limits::Limits;
 use crate::pool::Heads;
+use crate::replies;
 use crate::secret::Secret;
 use crate::shown::{Redactor, shown_url};
 use crate::standing::{Health, Identity, Standing, Usability};
@@ -124,7 +122,9 @@ impl Endpoint {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let question = encode(&Question { jsonrpc: "2.0", id, method, params })?;
         let reply = self.exchange(&[method], question).await?;
-        self.judge(&reply, |this| this.read_one(method, id, &reply))
+        let outcome = replies::one(method, id, &reply.http).map_err(|error| self.cleaned(error));
+        self.count(outcome.as_ref().err(), reply.took);
+        outcome
     }
 
     /// Asks several questions in as few requests as the node allows. The outer error says that the batch as a whole
@@ -165,7 +165,12 @@ impl Endpoint {
             .collect();
         let methods: Vec<_> = calls.iter().map(|(method, _)| *method).collect();
         let reply = self.exchange(&methods, encode(&questions)?).await?;
-        self.judge(&reply, |this| this.read_many(first_id, calls, &reply))
+        let mut outcomes = replies::many(&methods, first_id, &reply.http).map_err(|error| self.cleaned(error));
+        for outcome in outcomes.iter_mut().flatten() {
+            *outcome = std::mem::replace(outcome, Err(RpcError::malformed(""))).map_err(|error| self.cleaned(error));
+        }
+        self.count(blame(&outcomes), reply.took);
+        outcomes
     }
 
     /// One request and its reply; everything that goes wrong on the way is counted here.
@@ -184,7 +189,7 @@ impl Endpoint {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(self.timeout).body(body);
         let outcome = http::exchange(request, self.body_max).await;
         let took = asked_at.elapsed();
-        outcome.map(|reply| Timed { reply, took }).map_err(|fault| {
+        outcome.map(|http| Timed { http, took }).map_err(|fault| {
             let error = match fault {
                 http::Fault::Transport { timed_out, detail } => {
                     RpcError::TryOther { timed_out, detail: self.redactor.clean(&detail) }
@@ -216,98 +221,11 @@ impl Endpoint {
         }
     }
 
-    /// Reads a reply and counts what came of it.
-    fn judge<T>(&self, timed: &Timed, read: impl FnOnce(&Self) -> Result<T, RpcError>) -> Result<T, RpcError> {
-        let outcome = read(self);
-        self.count(outcome.as_ref().err(), timed.took);
-        outcome
-    }
-
     fn count(&self, error: Option<&RpcError>, took: Duration) {
         if let Some(error) = error {
             tracing::debug!(network = %self.network, endpoint = %self.name, %error, "endpoint {} said: {error}", self.name);
         }
         self.standing().answered(error, took, Instant::now());
-    }
-
-    fn read_one(&self, method: &'static str, id: u64, timed: &Timed) -> Result<Answer, RpcError> {
-        match envelope::open(&timed.reply.body, 1) {
-            Ok(Envelope::One(reply)) => self.read_reply(id, reply, &timed.reply),
-            Ok(Envelope::Many(_)) => Err(self.by_status(&timed.reply, "a list for a single question")),
-            // A call tree can be as deep as its maker pays for: that makes no liar of the node.
-            Err(envelope::Fault::TooDeep) if method.starts_with("debug_") || method.starts_with("trace_") => {
-                Err(RpcError::Unsupported("the trace nests deeper than we read".to_owned()))
-            }
-            Err(envelope::Fault::TooDeep) => Err(self.by_status(&timed.reply, "nested too deep")),
-            Err(envelope::Fault::Broken(what)) => Err(self.by_status(&timed.reply, what)),
-        }
-    }
-
-    fn read_many(
-        &self,
-        first_id: u64,
-        calls: &[(&'static str, serde_json::Value)],
-        timed: &Timed,
-    ) -> Result<Vec<Result<Answer, RpcError>>, RpcError> {
-        let replies = match envelope::open(&timed.reply.body, calls.len()) {
-            Ok(Envelope::Many(replies)) => replies,
-            // One reply for many questions is a refusal of the batch, if it is an error.
-            Ok(Envelope::One(reply)) if reply.error.is_some() => {
-                return Err(match self.read_reply(0, envelope::Reply { id: None, ..reply }, &timed.reply) {
-                    Err(error) => error,
-                    Ok(_) => RpcError::malformed("a single result for a batch"),
-                });
-            }
-            Ok(Envelope::One(_)) => return Err(self.by_status(&timed.reply, "a single result for a batch")),
-            Err(envelope::Fault::TooDeep) => return Err(self.by_status(&timed.reply, "nested too deep")),
-            Err(envelope::Fault::Broken(what)) => return Err(self.by_status(&timed.reply, what)),
-        };
-        let mut outcomes: Vec<Option<Result<Answer, RpcError>>> = calls.iter().map(|_| None).collect();
-        for reply in replies {
-            let id =
-                reply.id.as_deref().and_then(number).ok_or_else(|| RpcError::malformed("a reply without an id"))?;
-            let slot = id.checked_sub(first_id).and_then(|nth| outcomes.get_mut(usize::try_from(nth).ok()?));
-            let slot = slot.ok_or_else(|| RpcError::malformed("a reply to nothing that was asked"))?;
-            if slot.replace(self.read_reply(id, reply, &timed.reply)).is_some() {
-                return Err(RpcError::malformed("two replies to one question"));
-            }
-        }
-        let missing = || Err(RpcError::malformed("no reply to this question of the batch"));
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect())
-    }
-
-    fn read_reply(&self, id: u64, reply: envelope::Reply, http: &http::Reply) -> Result<Answer, RpcError> {
-        // Gateways that refuse before they read the question do not know its id.
-        let known = reply.id.as_deref().filter(|id| *id != b"null");
-        match (reply.error, reply.result) {
-            (Some(_), Some(result)) if result.as_ref() != b"null" => {
-                Err(RpcError::malformed("both a result and an error"))
-            }
-            (Some(_), _) if known.is_some_and(|known| number(known) != Some(id)) => {
-                Err(RpcError::malformed("an error for another question"))
-            }
-            (Some(error), _) => Err(self.mean(&error, http)),
-            (None, None) => Err(self.by_status(http, "neither a result nor an error")),
-            (None, Some(_)) if !(200..300).contains(&http.status) => {
-                Err(self.by_status(http, "a result with a refusal"))
-            }
-            (None, Some(_)) if known.and_then(number) != Some(id) => {
-                Err(RpcError::malformed("a result for another question"))
-            }
-            (None, Some(result)) => Ok(Answer::new(result)),
-        }
-    }
-
-    fn mean(&self, error: &Bytes, http: &http::Reply) -> RpcError {
-        self.cleaned(classify::error_object(error, http.status, http.retry_after))
-    }
-
-    /// What a reply means that is no JSON-RPC: its status says it, and if that says that all is well, it is malformed.
-    fn by_status(&self, http: &http::Reply, what: &str) -> RpcError {
-        self.cleaned(
-            classify::http_status(http.status, http.retry_after, &http.body)
-                .unwrap_or_else(|| RpcError::malformed(what)),
-        )
     }
 
     /// Nodes like to repeat our key to us.
@@ -410,7 +328,7 @@ struct Question<'a, P: ?Sized> {
 }
 
 struct Timed {
-    reply: http::Reply,
+    http: http::Reply,
     took: Duration,
 }
 
@@ -418,9 +336,15 @@ fn encode(question: &impl Serialize) -> Result<Vec<u8>, RpcError> {
     serde_json::to_vec(question).map_err(|error| RpcError::Rejected { code: 0, message: error.to_string() })
 }
 
-/// Ids are ours, and we only give numbers.
-fn number(id: &[u8]) -> Option<u64> {
-    std::str::from_utf8(id).ok()?.parse().ok()
+/// What a batch says of the node's health: a wish to be left alone in any of its replies, or a trouble in all of them.
+fn blame(outcomes: &Result<Vec<Result<Answer, RpcError>>, RpcError>) -> Option<&RpcError> {
+    let outcomes = match outcomes {
+        Ok(outcomes) => outcomes,
+        Err(error) => return Some(error),
+    };
+    let mut errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let cools = errors.clone().find(|error| matches!(error, RpcError::CoolDown { .. }));
+    cools.or_else(|| if outcomes.iter().all(Result::is_err) { errors.next() } else { None })
 }
 
 fn parse_url(url: &Secret, schemes: [&str; 2]) -> Option<Url> {

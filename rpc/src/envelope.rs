@@ -17,6 +17,15 @@ pub(crate) enum Fault {
     Broken(&'static str),
 }
 
+impl Fault {
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::TooDeep => "nested too deep",
+            Self::Broken(what) => what,
+        }
+    }
+}
+
 /// One reply, its members as slices of the body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Reply {

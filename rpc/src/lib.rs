@@ -16,6 +16,7 @@ mod classify;
 mod envelope;
 mod http;
 mod limits;
+mod replies;
 mod shown;
 mod standing;
 
