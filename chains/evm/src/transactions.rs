@@ -3,7 +3,7 @@
 //! Every encoding is checked against the hash the transaction goes by. Where a type we know only from
 //! papers does not hash to its own name, the list counts as unknown and proves nothing; it is no lie.
 
-use alloy_primitives::{B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{B256, TxKind, U256, keccak256};
 use alloy_rlp::{Encodable, Header as Rlp};
 use alloy_trie::root::ordered_trie_root_encoded;
 
@@ -92,7 +92,7 @@ pub(crate) fn encode(tx: &WholeTransaction) -> Option<Vec<u8>> {
             list.put(&tx.chain_id?).put(&tx.request_id?).put(&tx.from).put(&tx.l1_base_fee?);
             list.put(&tx.deposit_value?).put(&fee_cap(tx)?).put(&tx.gas?).optional(tx.retry_to);
             list.put(&tx.retry_value?).put(&tx.beneficiary?).put(&tx.max_submission_fee?).put(&tx.refund_to?);
-            list.put(&tx.retry_data.clone().unwrap_or_else(Bytes::new).0);
+            list.put(&tx.retry_data.clone().unwrap_or_default().0);
         }
         0x6a => {
             list.put(&tx.chain_id?).put(&tx.input.0);

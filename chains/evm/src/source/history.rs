@@ -18,7 +18,7 @@ use serde_json::json;
 use super::EvmSource;
 use super::ask::Ask;
 use super::near::why_nothing;
-use super::range::{self, Hit};
+use super::range::{self, Contracts, Hit};
 use super::trouble::Trouble;
 use crate::evidence::Lie;
 
@@ -140,7 +140,7 @@ impl EvmSource {
     async fn logs(&self, ask: &Ask<'_>, from: u64, to: u64, watch: &Watch) -> Result<Vec<Hit>, Trouble> {
         let filter = json!([{
             "fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}"),
-            "address": self.contracts.addresses(), "topics": [self.contracts.topics()],
+            "address": self.contracts.addresses(), "topics": [Contracts::topics()],
         }]);
         let answer = match ask.endpoint.call("eth_getLogs", &filter).await {
             Ok(answer) => answer,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use amn_core::block::{Height, Inclusion};
 use amn_core::money::Amount;
 use amn_core::source::{ChainSource as _, Coverage, SourceError};
@@ -116,13 +116,16 @@ async fn what_cannot_be_in_a_range_is_a_lie_with_a_name() {
         ("out of order", lying("eth_getLogs", |_, logs| logs.as_array_mut().unwrap().swap(1, 9))),
         ("not asked for", lying("eth_getLogs", |_, logs| logs[3]["address"] = json!(Address::repeat_byte(9)))),
         ("removed", lying("eth_getLogs", |_, logs| logs[3]["removed"] = json!(true))),
-        ("topic", lying("eth_getLogs", |_, logs| logs[3]["topics"][0] = json!(U256::from(7).to_be_bytes::<32>().map(|_| 'a').iter().collect::<String>().repeat(2)))),
+        ("topic", lying("eth_getLogs", |_, logs| logs[3]["topics"][0] = json!(PAYER.into_word()))),
         ("do not hold", lying("eth_getLogs", |_, logs| logs[3]["topics"][2] = json!(SHOP.into_word()))),
-        ("though it is final", lying("eth_getLogs", |_, logs| {
-            let list = logs.as_array_mut().unwrap();
-            let ours = list.iter_mut().find(|log| log["topics"][2] == json!(SHOP.into_word())).unwrap();
-            ours["blockHash"] = json!(SHOP.into_word());
-        })),
+        (
+            "though it is final",
+            lying("eth_getLogs", |_, logs| {
+                let list = logs.as_array_mut().unwrap();
+                let ours = list.iter_mut().find(|log| log["topics"][2] == json!(SHOP.into_word())).unwrap();
+                ours["blockHash"] = json!(SHOP.into_word());
+            }),
+        ),
     ];
     for (what, script) in cases {
         let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
@@ -142,7 +145,7 @@ async fn an_end_that_no_second_operator_has_is_not_taken() {
     let history = long();
     let mut other = history.clone();
     other.rewind(300);
-    (0..200).for_each(|_| drop(other.extend(&[])));
+    other.pass(200);
     let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(other.clone()).await.unwrap()];
     let on = standing_on(at(&history, 0));
     let two = source(&nodes.each_ref());
@@ -160,7 +163,9 @@ async fn on_a_final_block_two_operators_outweigh_one() {
     let history = long();
     let mut other = history.clone();
     other.rewind(300);
-    (0..200).for_each(|_| drop(other.extend(&[Call::token(TOKEN, SHOP, 1_000_000)])));
+    for _ in 0..200 {
+        other.extend(&[Call::token(TOKEN, SHOP, 1_000_000)]);
+    }
     let honest = || Node::serve(history.clone());
     let nodes = [Node::serve(other.clone()).await.unwrap(), honest().await.unwrap(), honest().await.unwrap()];
     let on = standing_on(at(&history, 0));
@@ -179,7 +184,7 @@ async fn a_range_stands_on_our_block_or_is_a_fork() {
     let history = long();
     let mut other = History::new(31337);
     other.branch = 1;
-    (0..500).for_each(|_| drop(other.extend(&[])));
+    other.pass(500);
     let node = Node::serve(history.clone()).await.unwrap();
     let on = standing_on(at(&other, 5));
     let error = source(&[&node]).segment(&on, Height(500), Some(Height(500)), &tokens()).await.unwrap_err();

@@ -111,7 +111,7 @@ proptest! {
             && topics[1][..12] == [0; 12]
             && topics[2] == topic(SHOP)
             && data.len() == 32;
-        let value = exact.then(|| U256::from_be_slice(&data)).unwrap_or_default();
+        let value = if exact { U256::from_be_slice(&data) } else { U256::ZERO };
         let reading = decode::block(&registry(), &watch(&[SHOP]), &[], &[receipt(vec![log(at, topics, data)])]);
         let credited = exact && value >= U256::from(10) && value <= U256::from(u128::MAX);
         prop_assert_eq!(reading.transfers.len(), usize::from(credited));

@@ -17,12 +17,8 @@ use crate::support::{PAYER, SHOP, TOKEN, real, watch};
 const CHAIN: u64 = 31337;
 
 pub fn devnet() -> EvmNetwork {
-    let token = TokenEntry {
-        symbol: "TST".to_owned(),
-        address: Contract(TOKEN),
-        decimals: 6,
-        min_amount: Amount::new(1),
-    };
+    let token =
+        TokenEntry { symbol: "TST".to_owned(), address: Contract(TOKEN), decimals: 6, min_amount: Amount::new(1) };
     EvmNetwork::shipped("devnet").unwrap().unwrap().with_tokens("test", &[token]).unwrap()
 }
 
@@ -132,8 +128,7 @@ async fn who_changes_a_block_is_distrusted_and_the_next_is_asked_in_the_same_cal
     });
     for script in [amount, dropped, invented, short, header, no_bloom] {
         let history = paid();
-        let (liar, honest) =
-            (Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap());
+        let (liar, honest) = (Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap());
         liar.script(Some(script));
         let source = source(&[&liar, &honest]);
         let on = standing_on(at(&history, 0));
@@ -181,7 +176,7 @@ async fn a_chain_that_no_longer_holds_our_block_is_a_fork_at_any_length() {
     for new_length in [2, 3, 4] {
         let mut history = old.clone();
         history.rewind(1);
-        (1..new_length).for_each(|_| drop(history.extend(&[])));
+        history.pass(new_length - 1);
         let node = Node::serve(history).await.unwrap();
         let source = source(&[&node]);
         let on = standing_on(at(&old, 2));
@@ -201,7 +196,10 @@ async fn heads_are_blocks_and_never_go_back() {
     let (fast, slow) = (Node::serve(history.clone()).await.unwrap(), Node::serve(behind).await.unwrap());
     let source = source(&[&fast, &slow]);
     let head = source.head().await.unwrap();
-    assert_eq!((head.tip.at, head.safe, head.finalized), (at(&history, 3), Some(at(&history, 2)), Some(at(&history, 1))));
+    assert_eq!(
+        (head.tip.at, head.safe, head.finalized),
+        (at(&history, 3), Some(at(&history, 2)), Some(at(&history, 1)))
+    );
     fast.script(Some(Arc::new(|_, _, _| Reply::Error(-32601, "the method is not available".to_owned()))));
     let head = source.head().await.unwrap();
     assert_eq!(head.tip.at, at(&history, 2), "the only one that answers");
@@ -280,7 +278,7 @@ async fn a_self_consistent_forged_child_earns_one_operator_and_then_distrust() {
     let vouchers = source.vouch(&segment.tip).await.unwrap();
     assert_eq!(vouchers.iter().filter(|v| v.block == segment.tip.at).count(), 1);
     for node in [&b, &c] {
-        (0..3).for_each(|_| drop(node.history().extend(&[])));
+        node.history().pass(3);
     }
     source.head().await.unwrap();
     b.history().extend(&[]);
@@ -382,8 +380,7 @@ async fn money_moved_inside_a_call_is_found_in_a_trace() {
 
 #[tokio::test]
 async fn ten_real_recipients_of_block_21925176_are_paid_exactly_and_proven() {
-    let (Some(block), Some(receipts)) =
-        (real("ethereum-21925176.block.json"), real("ethereum-21925176.receipts.json"))
+    let (Some(block), Some(receipts)) = (real("ethereum-21925176.block.json"), real("ethereum-21925176.receipts.json"))
     else {
         return;
     };
@@ -391,7 +388,7 @@ async fn ten_real_recipients_of_block_21925176_are_paid_exactly_and_proven() {
     let checkpoint = BlockRef { height: Height(21_925_175), hash: amn_core::block::Hash(parent.0) };
     let mut history = History::on(1, checkpoint, 0);
     history.append_real(&block, &receipts).unwrap();
-    (0..12).for_each(|_| drop(history.extend(&[])));
+    history.pass(12);
     let network = EvmNetwork::shipped("ethereum").unwrap().unwrap();
     let (mut expected, mut shops) = (Vec::new(), Vec::new());
     for symbol in ["USDT", "USDC"] {
@@ -418,7 +415,9 @@ async fn ten_real_recipients_of_block_21925176_are_paid_exactly_and_proven() {
     expected.retain(|(_, to, _)| shops.contains(to));
     let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history).await.unwrap()];
     let mut tokens_only = amn_core::source::Watch::new(amn_core::source::WatchVersion(1));
-    shops.iter().for_each(|shop| tokens_only.insert(shop.as_slice(), false));
+    for shop in &shops {
+        tokens_only.insert(shop.as_slice(), false);
+    }
     let source = source_of(network, &nodes.each_ref());
     let segment = source.segment(&standing_on(checkpoint), Height(21_925_188), None, &tokens_only).await.unwrap();
     assert_eq!(segment.blocks.len(), 13);
