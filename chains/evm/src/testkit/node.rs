@@ -203,6 +203,13 @@ fn honest(history: &History, method: &str, params: &Value) -> Reply {
             };
             list().find(|r| r["transactionHash"] == params[0]).map_or_else(null, |r| Reply::Result(r.to_string()))
         }
+        "eth_getTransactionByHash" => {
+            let list = history.blocks.values().flat_map(|made| {
+                let block = serde_json::from_str::<Value>(&made.whole).unwrap_or_default();
+                block["transactions"].as_array().cloned().unwrap_or_default()
+            });
+            list.into_iter().find(|tx| tx["hash"] == params[0]).map_or_else(null, |tx| Reply::Result(tx.to_string()))
+        }
         "eth_getLogs" => logs(history, &params[0]),
         "eth_call" => {
             let token = params[0]["to"].as_str().and_then(|to| to.parse::<Address>().ok());

@@ -180,6 +180,23 @@ async fn on_a_final_block_two_operators_outweigh_one() {
 }
 
 #[tokio::test]
+async fn false_names_in_a_final_block_are_noticed_by_the_second_operator() {
+    let history = long();
+    let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
+    nodes[1].script(Some(lying("eth_getBlockByNumber", |params, block| {
+        if params[0] == "0x64" {
+            block["transactions"][2] = json!(PAYER.into_word());
+        }
+    })));
+    let on = standing_on(at(&history, 0));
+    let two = source(&nodes.each_ref());
+    let read = two.segment(&on, Height(500), Some(Height(500)), &tokens()).await;
+    // Asked in its turn, it contradicts its own receipts.
+    assert!(matches!(&read, Err(SourceError::Malformed(why)) if why.contains("is named")), "{read:?}");
+    assert!(distrusted(&two)[0].is_none() && distrusted(&two)[1].is_some());
+}
+
+#[tokio::test]
 async fn a_range_stands_on_our_block_or_is_a_fork() {
     let history = long();
     let mut other = History::new(31337);

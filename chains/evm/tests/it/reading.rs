@@ -435,3 +435,99 @@ async fn ten_real_recipients_of_block_21925176_are_paid_exactly_and_proven() {
     let vouchers = source.vouch(&header).await.unwrap();
     assert!(vouchers.iter().all(|v| v.block == header.at) && vouchers.len() == 2);
 }
+
+/// Gives the second transaction another name, in blocks and receipts alike, and names only.
+fn renaming() -> Script {
+    Arc::new(|method, _, honest| {
+        let Reply::Result(text) = honest else { return honest };
+        let mut result: Value = serde_json::from_str(&text).unwrap();
+        let false_name = json!(B256::repeat_byte(0x99));
+        match method {
+            "eth_getBlockByNumber" => {
+                for transaction in result["transactions"].as_array_mut().into_iter().flatten() {
+                    *transaction = transaction.get("hash").unwrap_or(transaction).clone();
+                }
+                if let Some(second) = result["transactions"].get_mut(1) {
+                    *second = false_name;
+                }
+            }
+            "eth_getBlockReceipts" => {
+                result[1]["transactionHash"] = false_name.clone();
+                for log in result[1]["logs"].as_array_mut().unwrap() {
+                    log["transactionHash"] = false_name.clone();
+                }
+            }
+            _ => {}
+        }
+        Reply::Result(result.to_string())
+    })
+}
+
+#[tokio::test]
+async fn true_receipts_under_a_false_name_are_not_proven() {
+    let history = paid();
+    let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
+    nodes[0].script(Some(renaming()));
+    let source = source(&nodes.each_ref());
+    let mut tokens = watch(&[]);
+    tokens.insert(SHOP.as_slice(), false);
+    let on = standing_on(at(&history, 0));
+    let segment = source.segment(&on, Height(3), None, &tokens).await.unwrap();
+    let block = &segment.blocks[2];
+    assert_eq!(block.transfers[0].id.tx, amn_core::block::Hash([0x99; 32]));
+    assert_eq!(block.evidence.inclusion, Inclusion::Reported, "the receipts are true, the name is not");
+    let proven = source.prove(&[(block.transfers[0].id, block.header.at)]).await.unwrap();
+    assert!(proven.iter().all(|(_, _, evidence)| evidence.inclusion == Inclusion::Reported), "{proven:?}");
+    nodes[0].script(Some(lying("eth_getBlockByNumber", |params, block| {
+        if let (Some(false), Some(second)) = (params[1].as_bool(), block["transactions"].get_mut(1)) {
+            *second = json!(B256::repeat_byte(0x99));
+        }
+    })));
+    let segment = source.segment(&on, Height(3), None, &tokens).await.unwrap();
+    assert_eq!(segment.operators, operators(&["b"]), "receipts and block name it differently");
+    assert_eq!(segment.blocks[2].evidence.inclusion, Inclusion::Proven);
+}
+
+#[tokio::test]
+async fn names_that_no_whole_transaction_shows_are_confirmed_by_another_operator() {
+    let history = paid();
+    let names_only = || {
+        lying("eth_getBlockByNumber", |_, block| {
+            for transaction in block["transactions"].as_array_mut().into_iter().flatten() {
+                *transaction = transaction.get("hash").unwrap_or(transaction).clone();
+            }
+        })
+    };
+    let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
+    nodes[0].script(Some(names_only()));
+    nodes[1].script(Some(names_only()));
+    let mut tokens = watch(&[]);
+    tokens.insert(SHOP.as_slice(), false);
+    let on = standing_on(at(&history, 0));
+    let two = source(&nodes.each_ref());
+    let segment = two.segment(&on, Height(3), None, &tokens).await.unwrap();
+    assert_eq!(segment.blocks[2].evidence.inclusion, Inclusion::Proven);
+    nodes[1].script(Some(Arc::new(|_, _, _| Reply::Status(503, String::new()))));
+    let segment = source(&nodes.each_ref()).segment(&on, Height(3), None, &tokens).await.unwrap();
+    assert_eq!(segment.blocks[2].evidence.inclusion, Inclusion::Reported, "nobody confirms them yet");
+}
+
+#[tokio::test]
+async fn a_transaction_is_explained_whatever_it_moved() {
+    let mut history = History::new(CHAIN);
+    let fake = Address::repeat_byte(0x66);
+    history.extend(&[Call::native(SHOP, 5), Call::token(fake, SHOP, 25), Call::token(TOKEN, SHOP, 30)]);
+    let block: Value = serde_json::from_str(&history.blocks[&1].named).unwrap();
+    let node = Node::serve(history.clone()).await.unwrap();
+    let source = source(&[&node]);
+    let mut seen = Vec::new();
+    for name in block["transactions"].as_array().unwrap() {
+        let explained = source.explain(name.as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(explained.block, at(&history, 1));
+        let [moved] = explained.moves.as_slice() else { panic!("{explained:?}") };
+        seen.push((moved.kind, moved.amount.clone(), moved.asset.is_some()));
+    }
+    let expected = [(Kind::Native, "5", true), (Kind::Token, "25", false), (Kind::Token, "30", true)];
+    assert_eq!(seen, expected.map(|(kind, amount, listed)| (kind, amount.to_owned(), listed)));
+    assert_eq!(source.explain(amn_core::block::Hash([9; 32])).await.unwrap(), None);
+}
