@@ -1,7 +1,7 @@
 //! History by ranges: split where a node asks for less, confirmed by a second operator, proven where it matters.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use alloy_primitives::Address;
 use amn_core::block::{Height, Inclusion};
@@ -15,6 +15,12 @@ use crate::support::{PAYER, SHOP, TOKEN, watch};
 
 /// 500 blocks of five transfers; blocks 100, 250 and 251 pay the shop.
 fn long() -> History {
+    // Built once: hashing is slow without optimisation.
+    static LONG: LazyLock<History> = LazyLock::new(build);
+    LONG.clone()
+}
+
+fn build() -> History {
     let mut history = History::new(31337);
     for height in 1..=500_u64 {
         let mut calls: Vec<_> = (0..5).map(|_| Call::token(TOKEN, PAYER, u128::from(height))).collect();
