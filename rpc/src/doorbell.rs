@@ -29,10 +29,10 @@ const FRAME_MAX: usize = 1 << 20;
 /// TCP, TLS and upgrade together; a healthy node needs a second.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Ethereum misses a few 12 s slots in a row now and then; beyond this, silence is a dead connection.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Polling does the work meanwhile, so there is no hurry.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const BACKOFF_MAX: Duration = Duration::from_mins(1);
 const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
 
 /// One WebSocket to one node.

@@ -183,7 +183,9 @@ impl Endpoint {
         };
         {
             let mut standing = self.standing();
-            methods.iter().for_each(|method| standing.asked(method));
+            for method in methods {
+                standing.asked(method);
+            }
         }
         let asked_at = Instant::now();
         let request = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(self.timeout).body(body);

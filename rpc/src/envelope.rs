@@ -235,14 +235,14 @@ mod tests {
         open(&Bytes::copy_from_slice(text.as_bytes()), 10)
     }
 
-    fn bytes(text: &'static str) -> Option<Bytes> {
-        Some(Bytes::from_static(text.as_bytes()))
+    fn bytes(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
     }
 
     #[test]
     fn members_are_found_in_any_order_with_strangers_between() {
         let text = r#" { "result" : {"a":["}\"]", {"id":9}]} , "x":[1,{}], "error":null,"jsonrpc":"2.0","id":7} "#;
-        let found = Reply { id: bytes("7"), result: bytes(r#"{"a":["}\"]", {"id":9}]}"#), error: None };
+        let found = Reply { id: Some(bytes("7")), result: Some(bytes(r#"{"a":["}\"]", {"id":9}]}"#)), error: None };
         assert_eq!(open_text(text), Ok(Envelope::One(found)));
     }
 
@@ -251,8 +251,8 @@ mod tests {
         let Ok(Envelope::Many(replies)) = open_text(r#"[{"id":1,"result":"a"},{"id":2,"error":{"code":1}}]"#) else {
             panic!("not a list");
         };
-        assert_eq!(replies[0].result, bytes(r#""a""#));
-        assert_eq!(replies[1].error, bytes(r#"{"code":1}"#));
+        assert_eq!(replies[0].result, Some(bytes(r#""a""#)));
+        assert_eq!(replies[1].error, Some(bytes(r#"{"code":1}"#)));
         assert_eq!(open_text("[]"), Ok(Envelope::Many(Vec::new())));
     }
 
@@ -272,9 +272,9 @@ mod tests {
             r#"{"id":1,"result":1} {"id":1,"result":2}"#,
             r#"{"id":1,"result":1,"result":2}"#,
             r#"{"id":1 "result":1}"#,
-            r#"{id:1}"#,
+            "{id:1}",
             r#""text""#,
-            r#"[1]"#,
+            "[1]",
             r#"{"id":1,"result":<html>}"#,
             "<html>502</html>",
         ] {
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_list_longer_than_the_question_is_refused() {
-        let long = format!("[{}]", vec![r#"{"id":1}"#; 11].join(","));
+        let long = format!("[{}]", [r#"{"id":1}"#; 11].join(","));
         assert_eq!(open_text(&long), Err(Fault::Broken("more replies than questions")));
     }
 }

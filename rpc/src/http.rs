@@ -1,6 +1,7 @@
 //! One POST and its reply, with every dimension bounded: time, bytes on the way in, no redirect, no proxy.
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,20 +84,18 @@ async fn read(mut response: Response, body_max: usize) -> Result<Bytes, Fault> {
 fn fault(error: reqwest::Error) -> Fault {
     let error = error.without_url();
     let detail = chain(&error);
-    if error.is_decode() {
-        Fault::Undecodable(detail)
-    } else {
-        Fault::Transport { timed_out: error.is_timeout(), detail }
-    }
+    // The client calls everything that ends a body early a decoding error; only these are about what the bytes say.
+    let undecodable = causes(&error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::InvalidData);
+    if undecodable { Fault::Undecodable(detail) } else { Fault::Transport { timed_out: error.is_timeout(), detail } }
 }
 
 /// An error and its causes on one line; the outermost alone says only "error sending request".
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+fn chain(error: &(dyn Error + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }

@@ -11,12 +11,12 @@ use crate::error::RpcError;
 /// One failure is an accident, two a coincidence; after the third in a row others go first.
 const FAILURES_BEFORE_REST: u32 = 3;
 /// A node that is down is asked again this often at the latest: it costs one failed call a minute.
-const REST_MAX: Duration = Duration::from_secs(60);
+const REST_MAX: Duration = Duration::from_mins(1);
 /// No provider gets to silence us for longer than this by a header of its own.
-pub(crate) const COOL_DOWN_MAX: Duration = Duration::from_secs(300);
+pub(crate) const COOL_DOWN_MAX: Duration = Duration::from_mins(5);
 /// Long enough that a lying node is no longer in the middle of its lie; short enough that two honest
 /// operators are not turned into one for an hour by a single bad cache.
-pub(crate) const DISTRUST: Duration = Duration::from_secs(600);
+pub(crate) const DISTRUST: Duration = Duration::from_mins(10);
 
 /// Whether an endpoint can be used, better first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,8 +151,7 @@ impl Standing {
             heads_went_back: self.went_back,
             consecutive_failures: self.failures,
             cooling_seconds: match usability {
-                Usability::Resting(wait) | Usability::Cooling(wait) => Some(left(wait)),
-                Usability::Distrusted(wait) => Some(left(wait)),
+                Usability::Resting(wait) | Usability::Cooling(wait) | Usability::Distrusted(wait) => Some(left(wait)),
                 Usability::Ready | Usability::AwaitsProbe => None,
             },
             distrusted: self.distrusted().map(str::to_owned),
@@ -194,4 +193,87 @@ pub struct Health {
     pub last_error: Option<String>,
     /// Moving average.
     pub latency_us: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failed(standing: &mut Standing, times: u32, now: Instant) {
+        for _ in 0..times {
+            standing.answered(Some(&RpcError::try_other("")), SECOND, now);
+        }
+    }
+
+    #[test]
+    fn the_third_failure_in_a_row_rests_it_and_each_further_one_doubles_the_rest_up_to_a_minute() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        failed(&mut standing, 2, now);
+        assert_eq!(standing.usability(now), Usability::Ready);
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            failed(&mut standing, 1, now);
+            assert_eq!(standing.usability(now), Usability::Resting(SECOND * seconds));
+        }
+        assert_eq!(standing.usability(now + SECOND * 60), Usability::Ready);
+        standing.answered(None, SECOND, now);
+        assert_eq!(standing.usability(now), Usability::Ready);
+    }
+
+    #[test]
+    fn an_answer_that_the_node_cannot_help_clears_its_failures() {
+        let now = Instant::now();
+        for error in [
+            RpcError::Split { hint: None },
+            RpcError::NotYet(String::new()),
+            RpcError::Pruned(String::new()),
+            RpcError::Unsupported(String::new()),
+            RpcError::Rejected { code: 0, message: String::new() },
+        ] {
+            let mut standing = Standing::default();
+            failed(&mut standing, 5, now);
+            standing.answered(Some(&error), SECOND, now);
+            assert_eq!(standing.usability(now), Usability::Ready, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cool_down_is_kept_through_good_answers_and_never_exceeds_its_bound() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        let wait = |wait| RpcError::CoolDown { wait, detail: String::new() };
+        standing.answered(Some(&wait(Duration::MAX)), SECOND, now);
+        // Answers to questions that were on their way already.
+        standing.answered(None, SECOND, now);
+        standing.answered(Some(&wait(SECOND)), SECOND, now);
+        assert_eq!(standing.usability(now), Usability::Cooling(COOL_DOWN_MAX));
+        assert_eq!(standing.usability(now + COOL_DOWN_MAX), Usability::Ready);
+    }
+
+    #[test]
+    fn distrust_ends_only_with_a_probe_after_its_time() {
+        let (mut standing, now) = (Standing::default(), Instant::now());
+        assert!(standing.distrust("a lie".to_owned(), now));
+        assert!(!standing.distrust("a lie".to_owned(), now), "told twice");
+        assert!(standing.distrust("another lie".to_owned(), now));
+        standing.answered(None, SECOND, now);
+        assert_eq!(standing.usability(now), Usability::Distrusted(DISTRUST));
+        assert_eq!(standing.usability(now + DISTRUST * 10), Usability::AwaitsProbe);
+        assert!(standing.trust_again());
+        assert_eq!(standing.usability(now), Usability::Ready);
+        assert!(!standing.trust_again());
+    }
+
+    #[test]
+    fn the_less_bad_comes_first() {
+        let order = [
+            Usability::Ready,
+            Usability::Resting(SECOND),
+            Usability::Resting(SECOND * 2),
+            Usability::Cooling(SECOND),
+            Usability::AwaitsProbe,
+            Usability::Distrusted(SECOND),
+        ];
+        assert!(order.is_sorted());
+    }
 }

@@ -15,7 +15,7 @@ fn of(code: i64, message: &str) -> RpcError {
 #[test]
 fn a_range_that_is_too_large_is_split_and_not_blamed_on_the_node() {
     let alchemy = "You can make eth_getLogs requests with up to a 10 block range. Based on your parameters, this block range should work: [0x10, 0x19]";
-    let cases: &[(i64, &str, Option<(u64, u64)>)] = &[
+    let cases = [
         (-32600, alchemy, Some((0x10, 0x19))),
         (-32602, alchemy, Some((0x10, 0x19))),
         (-32600, "Under the Free tier plan, you can make eth_getLogs requests with up to a 10 block range.", None),
@@ -52,7 +52,7 @@ fn a_range_that_is_too_large_is_split_and_not_blamed_on_the_node() {
         (-32000, "too many filters, current limit is 20", None),
         (-32005, "limit exceeded", None),
     ];
-    for &(code, message, hint) in cases {
+    for (code, message, hint) in cases {
         assert_eq!(of(code, message), RpcError::Split { hint }, "{code} {message}");
     }
 }
