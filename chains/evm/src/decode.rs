@@ -56,28 +56,48 @@ impl Reading {
         }
     }
 
-    /// Adds a transfer, unless it is dust or larger than 128 bits.
-    fn credit(&mut self, listed: &Listed, tx: B256, kind: Kind, index: usize, from: Raw, to: Raw, value: U256) {
+    /// Adds a payment, unless it is dust or larger than 128 bits. Says where it stands.
+    fn credit(&mut self, listed: &Listed, paid: &Paid) -> Option<usize> {
+        let Paid { tx, kind, index, from, to, value } = *paid;
         let address = spell(to.0.0);
         let Ok(units) = u128::try_from(value) else {
             self.observe("unrepresentable", tx, Some(address), format!("{} of {value} exceeds 128 bits", listed.asset));
-            return;
+            return None;
         };
         let amount = Amount::new(units);
         if amount.is_zero() || amount < listed.min_amount {
             self.observe("dust", tx, Some(address), format!("{amount} of {}", listed.asset));
-            return;
+            return None;
         }
-        let Ok(index) = u32::try_from(index) else { return };
         self.transfers.push(Transfer {
-            id: TransferId { tx: Hash(tx.0), kind, index },
+            id: TransferId { tx: Hash(tx.0), kind, index: u32::try_from(index).ok()? },
             asset: listed.asset.clone(),
             from: Some(spell(from.0.0)),
             to: address,
             reference: None,
             amount,
         });
+        Some(self.transfers.len() - 1)
     }
+
+    /// Gives a payment its reference: the keccak of its bytes, as the chain shows it and as intents are
+    /// stored.
+    fn refer(&mut self, place: Option<usize>, reference: B256) {
+        if let Some(transfer) = place.and_then(|place| self.transfers.get_mut(place)) {
+            transfer.reference = Some(Reference::new(Hash(reference.0).to_string()));
+        }
+    }
+}
+
+/// Money that moved, before it is known whether it counts.
+#[derive(Clone, Copy)]
+struct Paid {
+    tx: B256,
+    kind: Kind,
+    index: usize,
+    from: Raw,
+    to: Raw,
+    value: U256,
 }
 
 /// Reads a block: receipts in order, each with its transaction where whole transactions were read.
@@ -108,7 +128,10 @@ pub fn may_pay_native(watch: &Watch, tx: &WholeTransaction) -> bool {
 fn native(registry: &Registry, watch: &Watch, tx: &WholeTransaction, receipt: &WireReceipt, reading: &mut Reading) {
     let Some(to) = tx.to.filter(|_| may_pay_native(watch, tx)) else { return };
     match receipt.succeeded() {
-        Some(true) => reading.credit(&registry.native, tx.hash, Kind::Native, 0, tx.from, to, tx.value),
+        Some(true) => {
+            let paid = Paid { tx: tx.hash, kind: Kind::Native, index: 0, from: tx.from, to, value: tx.value };
+            reading.credit(&registry.native, &paid);
+        }
         Some(false) => {}
         None => {
             let detail = "a receipt from before Byzantium does not say whether the payment succeeded".to_owned();
@@ -117,7 +140,7 @@ fn native(registry: &Registry, watch: &Watch, tx: &WholeTransaction, receipt: &W
     }
 }
 
-/// A token's Transfer in this transaction, for the proxy events after it.
+/// A token's transfer in this transaction, for the proxy events after it.
 struct Moved {
     token: Raw,
     to: Raw,
@@ -134,61 +157,43 @@ fn logs(registry: &Registry, watch: &Watch, receipt: &WireReceipt, reading: &mut
         return;
     }
     let mut moved: Vec<Moved> = Vec::new();
-    for (index, log) in receipt.logs.iter().enumerate() {
-        if log.removed {
-            continue;
-        }
+    for (index, log) in receipt.logs.iter().enumerate().filter(|(_, log)| !log.removed) {
+        let ours = |to: &Raw| watch.tokens(to.as_slice());
         match decode_log(log) {
-            Decoded::Transfer { from, to, value } => {
-                let Some(listed) = registry.tokens.get(&log.address).filter(|_| watch.tokens(to.as_slice())) else {
-                    continue;
-                };
-                let before = reading.transfers.len();
-                reading.credit(listed, tx, Kind::Token, index, from, to, value);
-                let credited = (reading.transfers.len() > before).then_some(before);
+            Decoded::Transfer { from, to, value } if ours(&to) => {
+                let Some(listed) = registry.tokens.get(&log.address) else { continue };
+                let credited = reading.credit(listed, &Paid { tx, kind: Kind::Token, index, from, to, value });
                 moved.push(Moved { token: log.address, to, value, credited, claimed: false });
             }
-            Decoded::OddTransfer { to } if registry.tokens.contains_key(&log.address) => {
-                if let Some(to) = to.filter(|to| watch.tokens(to.as_slice())) {
-                    let detail = format!("log {index} of {} has not the shape of an ERC-20 transfer", log.address);
-                    reading.observe("malformed_transfer", tx, Some(spell(to.0.0)), detail);
+            Decoded::OddTransfer { to: Some(to) } if ours(&to) && registry.tokens.contains_key(&log.address) => {
+                let detail = format!("log {index} of {} has not the shape of an ERC-20 transfer", log.address);
+                reading.observe("malformed_transfer", tx, Some(spell(to.0.0)), detail);
+            }
+            Decoded::TokenProxy { token, to, amount, reference }
+                if ours(&to) && registry.token_proxies.contains(&log.address) =>
+            {
+                // The newest first: the proxy emits its event right after it moved the token.
+                let backing = moved
+                    .iter_mut()
+                    .rev()
+                    .find(|moved| !moved.claimed && (moved.token, moved.to, moved.value) == (token, to, amount));
+                if let Some(backing) = backing {
+                    backing.claimed = true;
+                    reading.refer(backing.credited, reference);
+                } else {
+                    // Anybody may call the proxy with a contract that moves nothing and returns true.
+                    let detail = format!("a fee proxy names {amount} of {token}, which that token did not move before");
+                    reading.observe("unbacked_reference", tx, Some(spell(to.0.0)), detail);
                 }
             }
-            Decoded::TokenProxy { token, to, amount, reference } if registry.token_proxies.contains(&log.address) => {
-                if watch.tokens(to.as_slice()) {
-                    claim(&mut moved, tx, token, to, amount, reference, reading);
-                }
-            }
-            Decoded::NativeProxy { to, amount, reference } if registry.native_proxies.contains(&log.address) => {
-                if watch.tokens(to.as_slice()) {
-                    let before = reading.transfers.len();
-                    reading.credit(&registry.native, tx, Kind::Proxy, index, log.address, to, amount);
-                    if let Some(transfer) = reading.transfers.get_mut(before) {
-                        transfer.reference = Some(indexed(reference));
-                    }
-                }
+            Decoded::NativeProxy { to, amount, reference }
+                if ours(&to) && registry.native_proxies.contains(&log.address) =>
+            {
+                let paid = Paid { tx, kind: Kind::Proxy, index, from: log.address, to, value: amount };
+                let credited = reading.credit(&registry.native, &paid);
+                reading.refer(credited, reference);
             }
             _ => {}
         }
     }
-}
-
-/// Gives the newest unclaimed transfer of the same token, recipient and amount the proxy's reference.
-fn claim(moved: &mut [Moved], tx: B256, token: Raw, to: Raw, amount: U256, reference: B256, reading: &mut Reading) {
-    let backing = moved.iter_mut().rev().find(|m| !m.claimed && m.token == token && m.to == to && m.value == amount);
-    let Some(backing) = backing else {
-        // Anybody may call the proxy with a contract that moves nothing and returns true.
-        let detail = format!("a fee proxy names {amount} of {token}, which that token did not move before it");
-        reading.observe("unbacked_reference", tx, Some(spell(to.0.0)), detail);
-        return;
-    };
-    backing.claimed = true;
-    if let Some(transfer) = backing.credited.and_then(|at| reading.transfers.get_mut(at)) {
-        transfer.reference = Some(indexed(reference));
-    }
-}
-
-/// A reference as the chain shows it: keccak of its bytes, which is what intents are stored under.
-fn indexed(reference: B256) -> Reference {
-    Reference::new(Hash(reference.0).to_string())
 }

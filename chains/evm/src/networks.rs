@@ -320,7 +320,7 @@ mod tests {
             decimals: 6,
             min_amount: Amount::new(1),
         };
-        let network = shipped("devnet").with_tokens("amn.toml", &[entry.clone()]).unwrap();
+        let network = shipped("devnet").with_tokens("amn.toml", std::slice::from_ref(&entry)).unwrap();
         assert!(network.registry.tokens.contains_key(&Raw::repeat_byte(7)));
         assert_eq!(network.facts.assets.len(), 2);
         let absurd = TokenEntry { decimals: 77, ..entry };

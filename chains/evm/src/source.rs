@@ -5,10 +5,12 @@
 //! every header is read and linked ([`near`]); at or below `finalized`, ranges are ([`history`]).
 
 mod ask;
+mod explain;
 mod history;
 mod identity;
 mod memory;
 mod money;
+mod names;
 mod near;
 mod range;
 mod trouble;
@@ -29,6 +31,7 @@ use crate::decode;
 use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
+pub use explain::{Explained, Move};
 use memory::Givers;
 use range::Contracts;
 use trouble::{Trouble, Verdict};
@@ -88,7 +91,8 @@ impl EvmSource {
         Ask { endpoint, codec: self.network.codec }
     }
 
-    /// The block as far as it concerns us; `None` where the endpoint no longer has its receipts.
+    /// The block as far as it concerns us; `None` where the endpoint no longer has its receipts. Its
+    /// transactions are named as the endpoint names them, which no root of receipts commits to.
     async fn block(&self, ask: &Ask<'_>, read: &Read, watch: &Watch) -> Result<Option<Block>, Trouble> {
         let (codec, checked) = (self.network.codec, &read.header);
         let provable = codec.proves() && checked.recomputed;
@@ -274,7 +278,10 @@ impl EvmSource {
             return Ok(None);
         }
         let Some(receipts) = ask.receipts(&read).await? else { return Ok(None) };
-        let shown = evidence::prove(self.network.codec, &read.header, &read.transactions, &receipts)?;
+        let mut shown = evidence::prove(self.network.codec, &read.header, &read.transactions, &receipts)?;
+        if !self.names_hold(ask, &read).await? {
+            shown.receipts = Inclusion::Reported;
+        }
         let held = |id: &TransferId| {
             receipts.iter().any(|receipt| {
                 receipt.transaction_hash.0 == id.tx.0

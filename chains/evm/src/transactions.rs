@@ -3,7 +3,7 @@
 //! Every encoding is checked against the hash the transaction goes by. Where a type we know only from
 //! papers does not hash to its own name, the list counts as unknown and proves nothing; it is no lie.
 
-use alloy_primitives::{B256, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{B256, TxKind, U256, keccak256};
 use alloy_rlp::{Encodable, Header as Rlp};
 use alloy_trie::root::ordered_trie_root_encoded;
 
@@ -92,7 +92,7 @@ pub(crate) fn encode(tx: &WholeTransaction) -> Option<Vec<u8>> {
             list.put(&tx.chain_id?).put(&tx.request_id?).put(&tx.from).put(&tx.l1_base_fee?);
             list.put(&tx.deposit_value?).put(&fee_cap(tx)?).put(&tx.gas?).optional(tx.retry_to);
             list.put(&tx.retry_value?).put(&tx.beneficiary?).put(&tx.max_submission_fee?).put(&tx.refund_to?);
-            list.put(&tx.retry_data.clone().unwrap_or_else(Bytes::new).0);
+            list.put(&tx.retry_data.clone().unwrap_or_default().0);
         }
         0x6a => {
             list.put(&tx.chain_id?).put(&tx.input.0);
@@ -165,5 +165,125 @@ impl List {
         Rlp { list: true, payload_length: self.payload.len() }.encode(&mut out);
         out.extend(self.payload);
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxEnvelope, TxLegacy};
+    use alloy_eips::eip2718::Encodable2718;
+    use alloy_eips::eip2930::{AccessList, AccessListItem};
+    use alloy_eips::eip7702::{Authorization, SignedAuthorization};
+    use alloy_primitives::{Address, Bytes, Signature};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::wire::WireTransaction;
+
+    /// One transaction of every standard type, as a library that is not ours encodes and prints it.
+    fn every_standard_type() -> Vec<TxEnvelope> {
+        let signature = Signature::new(U256::from(7), U256::from(9), true);
+        let (to, input, value) =
+            (Address::repeat_byte(5), Bytes::from(vec![1, 2, 3]), U256::from(10).pow(U256::from(18)));
+        let item = AccessListItem { address: to, storage_keys: vec![B256::repeat_byte(1), B256::ZERO] };
+        let access_list = AccessList(vec![item]);
+        let authorization = Authorization { chain_id: U256::from(1), address: to, nonce: 3 };
+        let (chain_id, nonce, gas_limit, max_fee_per_gas) = (1, 300, 21_000, 1_000_000_000);
+        let legacy =
+            TxLegacy { chain_id: Some(1), nonce, gas_price: 5, gas_limit, to: to.into(), value, input: input.clone() };
+        let listed = TxEip2930 {
+            chain_id,
+            nonce,
+            gas_price: 5,
+            gas_limit,
+            to: TxKind::Create,
+            value,
+            access_list: access_list.clone(),
+            input: input.clone(),
+        };
+        let dynamic = TxEip1559 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: 2,
+            to: to.into(),
+            value,
+            access_list: access_list.clone(),
+            input: input.clone(),
+        };
+        let blobs = TxEip4844 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: 2,
+            to,
+            value,
+            access_list: access_list.clone(),
+            blob_versioned_hashes: vec![B256::repeat_byte(1)],
+            max_fee_per_blob_gas: 4,
+            input: input.clone(),
+        };
+        let delegating = TxEip7702 {
+            chain_id,
+            nonce,
+            gas_limit,
+            max_fee_per_gas,
+            max_priority_fee_per_gas: 2,
+            to,
+            value,
+            access_list,
+            input,
+            authorization_list: vec![SignedAuthorization::new_unchecked(
+                authorization,
+                1,
+                U256::from(4),
+                U256::from(6),
+            )],
+        };
+        vec![
+            legacy.into_signed(signature).into(),
+            listed.into_signed(signature).into(),
+            dynamic.into_signed(signature).into(),
+            blobs.into_signed(signature).into(),
+            delegating.into_signed(signature).into(),
+        ]
+    }
+
+    fn whole(envelope: &TxEnvelope) -> Value {
+        let mut json = serde_json::to_value(envelope).unwrap();
+        json["from"] = json!(Address::repeat_byte(1));
+        json
+    }
+
+    #[test]
+    fn every_standard_type_encodes_as_others_encode_it() {
+        for envelope in every_standard_type() {
+            let tx: WholeTransaction = serde_json::from_value(whole(&envelope)).unwrap();
+            assert_eq!(encode(&tx).unwrap(), envelope.encoded_2718(), "{:?}", envelope.tx_type());
+            assert_eq!(tx.hash, *envelope.tx_hash());
+        }
+    }
+
+    #[test]
+    fn a_type_nobody_told_us_of_proves_nothing_and_is_no_lie() {
+        let mut list: Vec<WireTransaction> =
+            every_standard_type().iter().map(|tx| serde_json::from_value(whole(tx)).unwrap()).collect();
+        assert!(matches!(root(&list), Ok(Listed::Root(_))));
+        for (kind, source) in [(0x7d, None), (DEPOSIT, Some(B256::ZERO))] {
+            let strange = WholeTransaction {
+                kind: Some(crate::wire::Quantity(kind)),
+                source_hash: source,
+                gas: Some(U256::ZERO),
+                ..WholeTransaction::default()
+            };
+            list.push(WireTransaction::Whole(Box::new(strange)));
+            assert_eq!(root(&list), Ok(Listed::Unknown), "{kind:#x}");
+            list.pop();
+        }
+        let WireTransaction::Whole(first) = &mut list[0] else { panic!() };
+        first.value = U256::from(1);
+        assert!(matches!(root(&list), Err(Lie::TransactionHash { index: 0, .. })));
     }
 }

@@ -281,9 +281,29 @@ pub fn parse_receipts(json: &[u8]) -> Result<Vec<WireReceipt>, WireError> {
 
 /// The names of the fields of a JSON object.
 pub(crate) fn field_names(json: &[u8]) -> Vec<String> {
-    parse::<std::collections::BTreeMap<String, IgnoredAny>>("an object", json)
-        .map(|fields| fields.into_keys().collect())
-        .unwrap_or_default()
+    struct Names(Vec<String>);
+    impl<'de> Deserialize<'de> for Names {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Keys;
+            impl<'de> Visitor<'de> for Keys {
+                type Value = Names;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                    let mut names = Vec::new();
+                    while let Some((name, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                        names.push(name);
+                    }
+                    Ok(Names(names))
+                }
+            }
+            deserializer.deserialize_map(Keys)
+        }
+    }
+    parse::<Names>("an object", json).map(|names| names.0).unwrap_or_default()
 }
 
 #[cfg(test)]

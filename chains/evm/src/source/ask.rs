@@ -82,23 +82,38 @@ impl Ask<'_> {
 
     /// Consecutive blocks, as many as the node has, oldest first.
     pub(crate) async fn blocks(&self, heights: RangeInclusive<u64>, whole: bool) -> Result<Vec<Read>, Trouble> {
-        let calls: Vec<_> =
-            heights.clone().map(|height| ("eth_getBlockByNumber", json!([format!("{height:#x}"), whole]))).collect();
-        let mut blocks = Vec::with_capacity(calls.len());
-        for (answer, height) in self.batch(&calls).await?.into_iter().zip(heights) {
-            let answer = match some(answer) {
-                Ok(Some(answer)) => answer,
+        let heights: Vec<_> = heights.map(Height).collect();
+        let mut blocks = Vec::with_capacity(heights.len());
+        for (answer, height) in self.by_number(&heights, whole).await?.into_iter().zip(heights) {
+            match self.read(answer, height) {
+                Ok(Some(read)) => blocks.push(read),
                 Ok(None) => break,
+                Err(lie @ Trouble::Lie(_)) => return Err(lie),
                 // What was read before the trouble is good; the rest is asked for again.
                 Err(_) if !blocks.is_empty() => break,
                 Err(trouble) => return Err(trouble),
-            };
-            let header = at_height(header::check(answer.raw(), self.codec.proves())?, Height(height))?;
-            let body: WireBody = parse("the block", answer.raw())?;
-            self.endpoint.report_head(height);
-            blocks.push(Read { header, transactions: body.transactions });
+            }
         }
         Ok(blocks)
+    }
+
+    /// The blocks at these heights, with the names of their transactions.
+    pub(crate) async fn blocks_at(&self, heights: &[Height]) -> Result<Vec<Option<Read>>, Trouble> {
+        let answers = self.by_number(heights, false).await?;
+        answers.into_iter().zip(heights).map(|(answer, height)| self.read(answer, *height)).collect()
+    }
+
+    async fn by_number(&self, heights: &[Height], whole: bool) -> Result<Vec<Result<Answer, RpcError>>, Trouble> {
+        let call = |height: &Height| ("eth_getBlockByNumber", json!([format!("{:#x}", height.0), whole]));
+        self.batch(&heights.iter().map(call).collect::<Vec<_>>()).await
+    }
+
+    fn read(&self, answer: Result<Answer, RpcError>, height: Height) -> Result<Option<Read>, Trouble> {
+        let Some(answer) = some(answer)? else { return Ok(None) };
+        let header = at_height(header::check(answer.raw(), self.codec.proves())?, height)?;
+        let body: WireBody = parse("the block", answer.raw())?;
+        self.endpoint.report_head(height.0);
+        Ok(Some(Read { header, transactions: body.transactions }))
     }
 
     /// Every receipt of a block, in order; `None` where the node does not know the block any more.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::B256;
-use amn_core::block::{Block, BlockRef, Header, Height, Operator};
+use amn_core::block::{Block, BlockRef, Height, Operator};
 use amn_core::source::{Coverage, Segment, Watch};
 use amn_rpc::{Endpoint, RpcError};
 use futures_util::stream::{self, StreamExt as _};
@@ -17,8 +17,9 @@ use serde_json::json;
 
 use super::EvmSource;
 use super::ask::Ask;
+use super::names::names;
 use super::near::why_nothing;
-use super::range::{self, Hit};
+use super::range::{self, Contracts, Hit};
 use super::trouble::Trouble;
 use crate::evidence::Lie;
 
@@ -32,6 +33,8 @@ const RANGES_AT_A_TIME: usize = 4;
 const HITS_AT_A_TIME: usize = 8;
 /// The widest span we ask for: no provider allows more without a contract.
 const RANGE_BLOCKS_MAX: u64 = 10_000;
+/// Blocks compared at a time: their headers are in memory together.
+const COMPARED_AT_A_TIME: usize = 50;
 /// An answer larger than this halves the next question: four of them are in memory at a time, and the
 /// largest body the road takes is about twice this.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -62,17 +65,24 @@ impl EvmSource {
             return Err(Trouble::Pruned(format!("it has no block {end}, which is final")));
         };
         let tip = tip.header();
-        let agreeing = self.second_opinion(ask, &tip, hits).await?;
-        let mut blocks = Vec::with_capacity(hits.len());
+        let (mut blocks, mut known) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len() + 1));
         let mut read = stream::iter(hits.to_vec())
             .map(|hit| async move { self.hit(ask, hit, watch).await })
             .buffered(HITS_AT_A_TIME);
         while let Some(block) = read.next().await {
-            let mut block = block?;
-            block.evidence.operators.extend(agreeing.iter().cloned());
+            let (block, named) = block?;
+            known.push(Known { at: block.header.at, names: Some(named) });
             blocks.push(block);
         }
         drop(read);
+        if known.last().is_none_or(|last| last.at != tip.at) {
+            known.push(Known { at: tip.at, names: None });
+        }
+        // After what the endpoint contradicts by itself, what others contradict.
+        let agreeing = self.second_opinion(ask, &known).await?;
+        for block in &mut blocks {
+            block.evidence.operators.extend(agreeing.iter().cloned());
+        }
         self.givers.note(tip.at.hash, ask.endpoint);
         let operators = std::iter::once(ask.endpoint.operator().clone()).chain(agreeing).collect();
         Ok(Segment {
@@ -138,7 +148,7 @@ impl EvmSource {
     async fn logs(&self, ask: &Ask<'_>, from: u64, to: u64, watch: &Watch) -> Result<Vec<Hit>, Trouble> {
         let filter = json!([{
             "fromBlock": format!("{from:#x}"), "toBlock": format!("{to:#x}"),
-            "address": self.contracts.addresses(), "topics": [self.contracts.topics()],
+            "address": self.contracts.addresses(), "topics": [Contracts::topics()],
         }]);
         let answer = match ask.endpoint.call("eth_getLogs", &filter).await {
             Ok(answer) => answer,
@@ -160,24 +170,28 @@ impl EvmSource {
             .map_err(|error| Trouble::Failed(format!("reading logs: {error}")))?
     }
 
-    /// A block that a range named, read whole and proven, at the endpoint that named it.
-    async fn hit(&self, ask: &Ask<'_>, hit: Hit, watch: &Watch) -> Result<Block, Trouble> {
+    /// A block that a range named, read and proven at the endpoint that named it, and the names of its
+    /// transactions, which a second operator confirms with the block.
+    async fn hit(&self, ask: &Ask<'_>, hit: Hit, watch: &Watch) -> Result<(Block, B256), Trouble> {
         let gone = || Trouble::Pruned(format!("it has no block {} or no receipts of it", hit.height));
         let read = ask.block(Height(hit.height), false).await?.ok_or_else(gone)?;
         let now = read.header.wire.hash;
         if now != hit.hash {
             return Err(Lie::FinalBlockChanged { height: hit.height, earlier: hit.hash, now }.into());
         }
-        let block = self.block(ask, &read, watch).await?.ok_or_else(gone)?;
+        let alone = self.pool.operators() < 2;
+        let block =
+            if alone { self.named_block(ask, &read, watch).await? } else { self.block(ask, &read, watch).await? };
+        let block = block.ok_or_else(gone)?;
         if block.transfers.is_empty() && block.observations.is_empty() {
             return Err(Lie::RangeAgainstReceipts { height: hit.height }.into());
         }
-        Ok(block)
+        Ok((block, names(&read.transactions)))
     }
 
     /// Operators besides the one read from that have the same end and the same blocks that matter.
     /// Empty only where there is no other operator at all.
-    async fn second_opinion(&self, ask: &Ask<'_>, tip: &Header, hits: &[Hit]) -> Result<BTreeSet<Operator>, Trouble> {
+    async fn second_opinion(&self, ask: &Ask<'_>, known: &[Known]) -> Result<BTreeSet<Operator>, Trouble> {
         let own = ask.endpoint.operator();
         if self.pool.operators() < 2 {
             return Ok(BTreeSet::new());
@@ -187,7 +201,7 @@ impl EvmSource {
         let others: Vec<_> = self.endpoints().into_iter().filter(|endpoint| endpoint.operator() != own).collect();
         for endpoint in &others {
             let other = self.ask(endpoint);
-            match same(&other, tip, hits).await {
+            match same(&other, known).await {
                 Ok(None) => {
                     // Two to one: who stands alone on a final block has it wrong.
                     for (alone, what) in &against {
@@ -202,7 +216,7 @@ impl EvmSource {
         }
         let operators: BTreeSet<_> = against.iter().map(|(endpoint, _)| endpoint.operator()).collect();
         match against.first() {
-            None => Err(Trouble::Failed(format!("no second operator confirms block {}: {silent}", tip.at.height))),
+            None => Err(Trouble::Failed(format!("no second operator confirms a final block: {silent}"))),
             Some((_, difference)) if operators.len() > 1 && against.iter().all(|(_, what)| what == difference) => {
                 Err(Trouble::Lie(format!("alone against {} operators: {difference}", operators.len())))
             }
@@ -213,22 +227,27 @@ impl EvmSource {
     }
 }
 
-/// How an endpoint's chain differs at the end of a range and at the blocks that matter, if it does.
-async fn same(other: &Ask<'_>, tip: &Header, hits: &[Hit]) -> Result<Option<String>, Trouble> {
-    let wanted = hits
-        .iter()
-        .map(|hit| (hit.height, hit.hash))
-        .filter(|(height, _)| *height != tip.at.height.0)
-        .chain([(tip.at.height.0, B256::from(tip.at.hash.0))]);
-    let wanted: Vec<_> = wanted.collect();
-    let calls: Vec<_> =
-        wanted.iter().map(|(height, _)| ("eth_getBlockByNumber", json!([format!("{height:#x}"), false]))).collect();
-    for (answer, (height, hash)) in other.batch(&calls).await?.into_iter().zip(wanted) {
-        let Some(checked) = other.read_header(answer)? else {
-            return Err(Trouble::NotYet(format!("it has no block {height}")));
-        };
-        if checked.wire.hash != hash || checked.wire.number.0 != height {
-            return Ok(Some(format!("final block {height} is {} there, {hash} here", checked.wire.hash)));
+/// A final block as one operator gave it.
+struct Known {
+    at: BlockRef,
+    /// The names of its transactions, where they matter.
+    names: Option<B256>,
+}
+
+/// How an endpoint's chain differs at the blocks that matter and at the end of a range, if it does.
+async fn same(other: &Ask<'_>, known: &[Known]) -> Result<Option<String>, Trouble> {
+    for chunk in known.chunks(COMPARED_AT_A_TIME) {
+        let heights: Vec<_> = chunk.iter().map(|known| known.at.height).collect();
+        for (read, known) in other.blocks_at(&heights).await?.into_iter().zip(chunk) {
+            let Height(height) = known.at.height;
+            let Some(read) = read else { return Err(Trouble::NotYet(format!("it has no block {height}"))) };
+            let there = read.header.wire.hash;
+            if there.0 != known.at.hash.0 {
+                return Ok(Some(format!("final block {height} is {there} there, {} here", known.at.hash)));
+            }
+            if known.names.is_some_and(|named| named != names(&read.transactions)) {
+                return Ok(Some(format!("the transactions of final block {height} have other names there")));
+            }
         }
     }
     Ok(None)

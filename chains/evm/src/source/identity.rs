@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use amn_core::block::{BlockRef, Header, Height, Operator};
 use amn_core::source::{Head, Identity, SourceError, Voucher};
@@ -14,6 +15,9 @@ use super::ask::Ask;
 use super::trouble::{Trouble, Verdict};
 use crate::address;
 use crate::wire::{Quantity, parse};
+
+/// How long an operator may take to vouch: whoever is slower is asked again with the next block.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `decimals()`.
 const DECIMALS: &str = "0x313ce567";
@@ -136,7 +140,8 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
     let height = at.at.height;
     let asked = operators.into_iter().map(async |(operator, endpoints)| {
         for endpoint in endpoints {
-            if let Some(block) = at_or_head(source, &endpoint, height).await {
+            let answer = tokio::time::timeout(PATIENCE, at_or_head(source, &endpoint, height));
+            if let Ok(Some(block)) = answer.await {
                 return Some((endpoint, Voucher { operator, block }));
             }
         }

@@ -30,7 +30,7 @@ impl EvmSource {
         let reads = self.linked(ask, on, up_to, watch.any_native()).await?;
         let mut blocks = Vec::with_capacity(reads.len());
         let mut read = stream::iter(reads)
-            .map(|read| async move { self.block(ask, &read, watch).await })
+            .map(|read| async move { self.named_block(ask, &read, watch).await })
             .buffered(RECEIPTS_AT_A_TIME);
         while let Some(block) = read.next().await {
             match block {

@@ -39,7 +39,8 @@ impl Contracts {
         self.topics.keys().collect()
     }
 
-    pub(crate) fn topics(&self) -> [B256; 2] {
+    /// The topics those logs begin with.
+    pub(crate) const fn topics() -> [B256; 2] {
         [TRANSFER, NATIVE_PROXY]
     }
 }

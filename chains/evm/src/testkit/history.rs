@@ -175,6 +175,13 @@ impl History {
         self.make(number + 1, parent, time + 1, calls)
     }
 
+    /// Appends so many empty blocks.
+    pub fn pass(&mut self, blocks: u64) {
+        for _ in 0..blocks {
+            self.extend(&[]);
+        }
+    }
+
     /// Drops every block above a height; what follows is another branch.
     pub fn rewind(&mut self, to: u64) {
         self.blocks.retain(|number, _| *number <= to);

@@ -9,7 +9,7 @@ use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::history::{History, Made};
 use crate::wire::quantity;
@@ -35,18 +35,13 @@ pub struct Node {
     address: SocketAddr,
     script: Arc<Mutex<Option<Script>>>,
     calls: Arc<Mutex<HashMap<String, u64>>>,
-    task: JoinHandle<()>,
+    /// Aborted with the node.
+    _tasks: JoinSet<()>,
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -63,9 +58,10 @@ impl Node {
         let script = Arc::new(Mutex::new(None));
         let calls = Arc::new(Mutex::new(HashMap::new()));
         let served = Served { history: history.clone(), script: script.clone(), calls: calls.clone() };
-        let task = tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
             // Connections live in the set, so that they end with the node.
-            let mut connections = tokio::task::JoinSet::new();
+            let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
@@ -76,7 +72,7 @@ impl Node {
                 }
             }
         });
-        Ok(Self { history, address, script, calls, task })
+        Ok(Self { history, address, script, calls, _tasks: tasks })
     }
 
     #[must_use]
@@ -206,6 +202,13 @@ fn honest(history: &History, method: &str, params: &Value) -> Reply {
                     .flat_map(|made| serde_json::from_str::<Vec<Value>>(&made.receipts).unwrap_or_default())
             };
             list().find(|r| r["transactionHash"] == params[0]).map_or_else(null, |r| Reply::Result(r.to_string()))
+        }
+        "eth_getTransactionByHash" => {
+            let list = history.blocks.values().flat_map(|made| {
+                let block = serde_json::from_str::<Value>(&made.whole).unwrap_or_default();
+                block["transactions"].as_array().cloned().unwrap_or_default()
+            });
+            list.into_iter().find(|tx| tx["hash"] == params[0]).map_or_else(null, |tx| Reply::Result(tx.to_string()))
         }
         "eth_getLogs" => logs(history, &params[0]),
         "eth_call" => {

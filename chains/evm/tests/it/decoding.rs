@@ -17,7 +17,7 @@ fn kinds(reading: &Reading) -> Vec<&str> {
 }
 
 fn words(words: &[U256]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_be_bytes::<32>()).collect()
+    words.iter().flat_map(U256::to_be_bytes::<32>).collect()
 }
 
 fn word(address: Address) -> U256 {
