@@ -102,8 +102,11 @@ fn finality_of_a_block_we_do_not_stand_on_settles_nothing() {
             let block = BlockRef { height, hash: Hash([9; 32]) };
             let vouchers = ["ann", "bob", "cem"].map(|name| Voucher { operator: Operator::new(name), block }).to_vec();
             let input = Input::Finality { safe: Some(block), finalized: Some(block), vouchers };
-            let effects = step(&world.state, &input).unwrap_or_default();
-            prop_assert!(effects.iter().all(|e| matches!(e, Effect::Alarm(_))), "{effects:?}");
+            let mut effects = step(&world.state, &input).unwrap_or_default();
+            effects.retain(|e| !matches!(e, Effect::Alarm(_)));
+            // After a halt something may be due that no word of a node is needed for.
+            let silent = Input::Finality { safe: None, finalized: None, vouchers: Vec::new() };
+            prop_assert_eq!(effects, step(&world.state, &silent).unwrap_or_default());
         }
         Ok(())
     });
@@ -246,6 +249,7 @@ fn two_histories_with_the_same_last_chain_end_alike() {
             settled_on_a_dead_branch |= laws::leaves_what_settled(step);
             Ok(())
         })?;
+        laws::calm_down(&mut forked);
         laws::read_to_the_end(&mut forked, 3, &mut |_, step| {
             settled_on_a_dead_branch |= laws::leaves_what_settled(step);
             Ok(())
@@ -282,7 +286,12 @@ fn step_never_panics() {
 
 #[test]
 fn the_histories_exercise_every_kind() {
-    at_every_step(|_, _| Ok(()));
+    at_every_step(|world, told| {
+        laws::legal(told)?;
+        laws::settled_by_terms(world, told)?;
+        laws::halts(world, told)?;
+        laws::expired_behind_settled(world, told)
+    });
     let counts = counts();
     for (what, times) in &counts {
         println!("{times:>9} {what}");

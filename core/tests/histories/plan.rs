@@ -82,7 +82,7 @@ pub fn grow() -> impl Strategy<Value = Action> {
 
 pub fn fork() -> impl Strategy<Value = Action> {
     let depth = prop_oneof![3 => 1..5_usize, 1 => 5..21_usize];
-    (depth, 1..24_usize, 1..90_i64, vec(fate(), 8), any::<bool>(), prop::bool::weighted(0.08)).prop_map(
+    (depth, 1..24_usize, 1..90_i64, vec(fate(), 8), any::<bool>(), prop::bool::weighted(0.15)).prop_map(
         |(depth, length, after, fates, reversed, deep)| Action::Fork { depth, length, after, fates, reversed, deep },
     )
 }
@@ -138,7 +138,7 @@ fn anything() -> BoxedStrategy<Action> {
         1 => (0..2_usize, 0..10_usize, option::of(200..1_500_i64))
             .prop_map(|(which, due, expires)| Action::Ask { which, due, expires }),
         2 => (0..20_u64).prop_map(|part| Action::Backfill { part }),
-        2 => any::<bool>().prop_map(|accept| Action::Resume { accept }),
+        3 => any::<bool>().prop_map(|accept| Action::Resume { accept }),
         1 => prop::bool::weighted(0.3).prop_map(|halt| if halt { Action::Halt } else { Action::Repeat }),
     ]
     .boxed()

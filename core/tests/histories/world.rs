@@ -186,7 +186,16 @@ impl World {
             Action::Backfill { part } => self.backfill(*part, judge),
             Action::Resume { accept } => {
                 let accept_fork = accept.then(|| self.truth.head().header.at.hash);
-                self.tell(Input::Command(Command::Resume { accept_fork }), judge)
+                self.tell(Input::Command(Command::Resume { accept_fork }), judge)?;
+                let read = Action::Sync {
+                    blocks: 40,
+                    group: 40,
+                    operators: 3,
+                    proven: true,
+                    listed: false,
+                    stale: false,
+                };
+                if *accept { self.sync(&read, judge) } else { Ok(()) }
             }
             Action::Repeat => match self.last.clone() {
                 Some(input) => self.tell(input, judge),
@@ -201,7 +210,7 @@ impl World {
     pub fn grow(&mut self, blocks: usize, after: i64, pays: &[Pay]) {
         let mut transfers = std::mem::take(&mut self.waiting);
         transfers.extend(pays.iter().map(|pay| self.pay(pay)));
-        let share = transfers.len().div_ceil(blocks).max(1);
+        let share = transfers.len().div_ceil(blocks.max(1)).max(1);
         let mut shares = transfers.chunks(share).map(<[Transfer]>::to_vec).collect::<Vec<_>>().into_iter();
         for _ in 0..blocks {
             self.truth.grow(after, shares.next().unwrap_or_default(), Vec::new());
@@ -225,7 +234,8 @@ impl World {
 
     fn fork(&mut self, depth: usize, length: usize, after: i64, fates: &[Fate], reversed: bool, deep: bool) {
         let above_final = self.truth.head().header.at.height.above(self.truth_final);
-        let depth = if deep { depth } else { depth.min(usize::try_from(above_final).unwrap_or(0)) };
+        let above_final = usize::try_from(above_final).unwrap_or(0);
+        let depth = if deep { depth.max(above_final + 1) } else { depth.min(above_final) };
         if depth == 0 {
             return count("skipped: fork");
         }
@@ -284,7 +294,7 @@ impl World {
 
     /// A stretch of the canonical chain, as one operator reads it and others vouch for its end.
     pub fn segment(&mut self, from: Height, to: Height, mask: u8, proven: bool, listed: bool, stale: bool) -> Segment {
-        let watched = if stale { WatchVersion(self.watch.0.saturating_sub(1)) } else { self.watch };
+        let watched = if stale { WatchVersion((self.watch.0 - 1).max(1)) } else { self.watch };
         let tip = self.truth.at(to).expect("a stretch of the chain").header;
         let parent = self.truth.at(Height(from.0 - 1)).expect("a stretch of the chain").header.at;
         let by_one = mask & mask.wrapping_neg();

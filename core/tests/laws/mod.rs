@@ -23,11 +23,12 @@ use crate::histories::facts::{FAKE, USDC};
 use crate::histories::world::{Step, World};
 
 pub use absurd::absurd;
-pub use ends::{end, leaves_what_settled, read_to_the_end, same_but_headers};
+pub use ends::{calm_down, end, leaves_what_settled, read_to_the_end, same_but_headers};
 pub use rows::{event_without_free_id, knows, rows_of, without_clock};
 
 /// What the histories must come to, or the laws are held over nothing.
-pub const EVERY_KIND: [&str; 48] = [
+pub const EVERY_KIND: [&str; 49] = [
+    "accepted a fork",
     "a name with other content",
     "backfill",
     "deep fork",
