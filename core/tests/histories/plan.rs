@@ -29,25 +29,69 @@ pub enum Fate {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Grow { blocks: usize, after: i64, pays: Vec<Pay> },
+    Grow {
+        blocks: usize,
+        after: i64,
+        pays: Vec<Pay>,
+    },
     /// An issuer takes money back from an address.
-    Takeback { to: usize, amount: usize },
-    Fork { depth: usize, length: usize, after: i64, fates: Vec<Fate>, reversed: bool, deep: bool },
+    Takeback {
+        to: usize,
+        amount: usize,
+    },
+    Fork {
+        depth: usize,
+        length: usize,
+        after: i64,
+        fates: Vec<Fate>,
+        reversed: bool,
+        deep: bool,
+    },
     /// The chain goes back to the branch it left.
-    Return { length: usize },
+    Return {
+        length: usize,
+    },
     /// The scanner reads on: at most so many blocks, in groups, with these operators.
-    Sync { blocks: usize, group: usize, operators: u8, proven: bool, listed: bool, stale: bool },
-    Finality { safe: u64, finalized: u64, vouchers: u8, dead: bool, liar: bool },
-    Prove { which: usize, proven: bool, operators: u8 },
+    Sync {
+        blocks: usize,
+        group: usize,
+        operators: u8,
+        proven: bool,
+        listed: bool,
+        stale: bool,
+    },
+    Finality {
+        safe: u64,
+        finalized: u64,
+        vouchers: u8,
+        dead: bool,
+        liar: bool,
+    },
+    Prove {
+        which: usize,
+        proven: bool,
+        operators: u8,
+    },
     Policy(usize),
     Cancel(usize),
     Accept(usize),
-    Assign { deposit: usize, intent: usize },
+    Assign {
+        deposit: usize,
+        intent: usize,
+    },
     Unassign(usize),
     /// A backend makes an intent that the readers do not know of yet.
-    Ask { which: usize, due: usize, expires: Option<i64> },
-    Backfill { part: u64 },
-    Resume { accept: bool },
+    Ask {
+        which: usize,
+        due: usize,
+        expires: Option<i64>,
+    },
+    Backfill {
+        part: u64,
+    },
+    Resume {
+        accept: bool,
+    },
     /// The last input comes once more.
     Repeat,
     Halt,
@@ -75,9 +119,8 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 pub fn grow() -> impl Strategy<Value = Action> {
-    (1..5_usize, prop_oneof![4 => 1..60_i64, 1 => 100..500_i64], vec(pay(), 0..4)).prop_map(|(blocks, after, pays)| {
-        Action::Grow { blocks, after, pays }
-    })
+    (1..5_usize, prop_oneof![4 => 1..60_i64, 1 => 100..500_i64], vec(pay(), 0..4))
+        .prop_map(|(blocks, after, pays)| Action::Grow { blocks, after, pays })
 }
 
 pub fn fork() -> impl Strategy<Value = Action> {
@@ -146,9 +189,8 @@ fn anything() -> BoxedStrategy<Action> {
 
 /// Everything that may happen.
 pub fn histories() -> impl Strategy<Value = Plan> {
-    (prop::bool::weighted(0.05), 0..8_usize, vec(anything(), 8..45)).prop_map(|(instant_finality, policy, actions)| {
-        Plan { instant_finality, policy, actions }
-    })
+    (prop::bool::weighted(0.05), 0..8_usize, vec(anything(), 8..45))
+        .prop_map(|(instant_finality, policy, actions)| Plan { instant_finality, policy, actions })
 }
 
 /// Only what the chain and its readers do: nobody asks for anything, and the policy stays.

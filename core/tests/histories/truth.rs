@@ -46,9 +46,8 @@ impl Truth {
         let below = self.branch.last().map(|block| block.header);
         let parent = below.map_or(Hash([0; 32]), |h| h.at.hash);
         let height = below.map_or(Height(FIRST), |h| h.at.height.next());
-        let time = below.map_or(seconds(0), |h| {
-            amn_core::timestamp::Timestamp::from_millis(h.time.millis() + after * 1_000)
-        });
+        let time =
+            below.map_or(seconds(0), |h| amn_core::timestamp::Timestamp::from_millis(h.time.millis() + after * 1_000));
         let content = format!("{parent} {height} {time} {} {transfers:?} {takebacks:?}", self.forks);
         let at = BlockRef { height, hash: digest(&content) };
         let header = Header { at, parent, time };
@@ -70,7 +69,9 @@ impl Truth {
     pub fn return_to_dead(&mut self) -> bool {
         let Some((keep, blocks)) = self.dead.take() else { return false };
         let stands = keep <= self.branch.len()
-            && blocks.first().is_some_and(|b| self.branch.get(keep - 1).is_some_and(|p| p.header.at.hash == b.header.parent));
+            && blocks
+                .first()
+                .is_some_and(|b| self.branch.get(keep - 1).is_some_and(|p| p.header.at.hash == b.header.parent));
         if stands {
             let left = self.branch.split_off(keep);
             self.branch.extend(blocks);

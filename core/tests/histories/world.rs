@@ -162,7 +162,8 @@ impl World {
                 self.tell(Input::Command(Command::Accept { intent }), judge)
             }
             Action::Assign { deposit, intent } => {
-                let free: Vec<_> = self.state.deposits.values().filter(|d| d.intent().is_none()).map(|d| d.id).collect();
+                let free: Vec<_> =
+                    self.state.deposits.values().filter(|d| d.intent().is_none()).map(|d| d.id).collect();
                 let Some((deposit, intent)) = pick(&free, *deposit).copied().zip(self.pick_intent(*intent)) else {
                     return skip("assign");
                 };
@@ -187,14 +188,8 @@ impl World {
             Action::Resume { accept } => {
                 let accept_fork = accept.then(|| self.truth.head().header.at.hash);
                 self.tell(Input::Command(Command::Resume { accept_fork }), judge)?;
-                let read = Action::Sync {
-                    blocks: 40,
-                    group: 40,
-                    operators: 3,
-                    proven: true,
-                    listed: false,
-                    stale: false,
-                };
+                let read =
+                    Action::Sync { blocks: 40, group: 40, operators: 3, proven: true, listed: false, stale: false };
                 if *accept { self.sync(&read, judge) } else { Ok(()) }
             }
             Action::Repeat => match self.last.clone() {
@@ -371,7 +366,10 @@ impl World {
         }
         if liar {
             count("lying voucher");
-            told.push(Voucher { operator: Operator::new("liar"), block: BlockRef { height: head, hash: Hash([7; 32]) } });
+            told.push(Voucher {
+                operator: Operator::new("liar"),
+                block: BlockRef { height: head, hash: Hash([7; 32]) },
+            });
         }
         self.tell(Input::Finality { safe, finalized, vouchers: told }, judge)
     }

@@ -1,8 +1,6 @@
 //! Inputs that no source would send: every number at its edge, every promise broken.
 
-use amn_core::block::{
-    Address, AssetId, Block, BlockRef, Evidence, Hash, Header, Height, Kind, Takeback, TransferId,
-};
+use amn_core::block::{Address, AssetId, Block, BlockRef, Evidence, Hash, Header, Height, Kind, Takeback, TransferId};
 use amn_core::engine::{Command, Halt, HaltReason, Input, State};
 use amn_core::id::{DepositId, IntentId};
 use amn_core::money::Amount;
@@ -37,7 +35,8 @@ impl Dice<'_> {
 
     fn height(&mut self) -> Height {
         let tip = self.1.standing.tip.map_or(Height(0), |tip| tip.at.height);
-        let near = [tip, tip.next(), tip.back(1), tip.back(7), Height(0), Height(1), Height(u64::MAX), Height(u64::MAX - 1)];
+        let near =
+            [tip, tip.next(), tip.back(1), tip.back(7), Height(0), Height(1), Height(u64::MAX), Height(u64::MAX - 1)];
         self.one(&near).unwrap_or_default()
     }
 

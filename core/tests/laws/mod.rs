@@ -105,11 +105,18 @@ pub fn nothing_is_missed(world: &World) -> Verdict {
             let watched = world.since.get(&transfer.to).is_some_and(|since| height >= *since);
             let read = !owed.iter().any(|(to, (a, b))| **to == transfer.to && (*a..=*b).contains(&height));
             let dust = transfer.asset.as_str() == FAKE || transfer.amount < Amount::new(2);
-            let dust = dust && !(transfer.amount == Amount::new(1) && transfer.asset.as_str() != USDC && transfer.asset.as_str() != FAKE);
+            let dust = dust
+                && !(transfer.amount == Amount::new(1)
+                    && transfer.asset.as_str() != USDC
+                    && transfer.asset.as_str() != FAKE);
             if !watched || !read || dust || world.taken.contains(&transfer.to) {
                 continue;
             }
-            let live = world.state.deposits.values().any(|d| d.is_live() && d.block == block.header.at && d.transfer == *transfer);
+            let live = world
+                .state
+                .deposits
+                .values()
+                .any(|d| d.is_live() && d.block == block.header.at && d.transfer == *transfer);
             prop_assert!(live, "{transfer:?} at {height} is not a live deposit");
         }
     }
@@ -172,7 +179,8 @@ pub fn announced(world: &World, told: &Step) -> Verdict {
             Effect::Announce(event) => {
                 let Some((intent, sequence)) = event.intent.zip(event.sequence) else { return Ok(()) };
                 prop_assert_eq!(sequence, state.intents[&intent].progress.sequence + 1);
-                let body: Value = serde_json::from_slice(&event.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
+                let body: Value =
+                    serde_json::from_slice(&event.body).map_err(|e| TestCaseError::fail(e.to_string()))?;
                 prop_assert_eq!(&body["sequence"], &Value::from(sequence));
                 let reason = body["reason"].as_str();
                 match event.kind {
