@@ -40,6 +40,20 @@ impl Headers {
         Self { base, cut: None, added: BTreeMap::new() }
     }
 
+    /// One shared map again, so that the next decision starts from it. Cheap where nobody else holds the base.
+    #[must_use]
+    pub fn into_base(self) -> Arc<BTreeMap<Height, Header>> {
+        let Self { mut base, cut, added } = self;
+        if cut.is_some() || !added.is_empty() {
+            let whole = Arc::make_mut(&mut base);
+            if let Some(cut) = cut {
+                whole.split_off(&cut.next());
+            }
+            whole.extend(added);
+        }
+        base
+    }
+
     #[must_use]
     pub fn get(&self, height: Height) -> Option<&Header> {
         self.added.get(&height).or_else(|| self.base.get(&height).filter(|_| self.cut.is_none_or(|cut| height <= cut)))
@@ -202,6 +216,21 @@ impl State {
         }
     }
 
+    /// The highest height whose money may settle: the count and the tag of the network's own policy, which
+    /// every tier and every intent only adds to. `None`: nothing may.
+    #[must_use]
+    pub fn pending_up_to(&self) -> Option<Height> {
+        let (view, require) = (self.view()?, self.policy.require);
+        let mut limit = view.tip.at.height;
+        if let Some(asked) = require.confirmations.filter(|asked| *asked > 1) {
+            limit = Height(limit.next().0.checked_sub(asked)?);
+        }
+        match require.tag {
+            Some(tag) => Some(limit.min(view.tagged(tag)?)),
+            None => Some(limit),
+        }
+    }
+
     /// The time of the highest block that is itself settled under the network's policy. An intent may
     /// expire only when this lies past its end: until then an in-time block may still come.
     #[must_use]
@@ -212,13 +241,7 @@ impl State {
     /// The highest block that is itself settled under the network's policy.
     pub(super) fn settled_header(&self) -> Option<&Header> {
         let (view, require) = (self.view()?, self.policy.require);
-        let mut limit = view.tip.at.height;
-        if let Some(asked) = require.confirmations.filter(|asked| *asked > 1) {
-            limit = Height(limit.0.checked_add(1)?.checked_sub(asked)?);
-        }
-        if let Some(tag) = require.tag {
-            limit = limit.min(view.tagged(tag)?);
-        }
+        let mut limit = self.pending_up_to()?;
         if let Some(asked) = require.operators.and_then(|asked| usize::try_from(asked).ok()).filter(|n| *n > 0) {
             let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
             heights.sort_unstable_by(|a, b| b.cmp(a));

@@ -1,0 +1,53 @@
+//! The `result` of a call, kept as the bytes that came: read straight into the caller's types, strings borrowed.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::RpcError;
+use crate::shown::shorten;
+
+/// What a node answered. Owns its bytes; cloning shares them.
+#[derive(Clone)]
+pub struct Answer {
+    /// A slice of the body, not a copy of it. Its nesting is bounded; nothing else of it is checked yet.
+    result: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn new(result: Bytes) -> Self {
+        Self { result }
+    }
+
+    /// Reads the result into a type of its own.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, RpcError> {
+        self.parse_borrowed()
+    }
+
+    /// Reads the result into a type that borrows its strings from this answer. For parts that are to stay unread,
+    /// use `sonic_rs::LazyValue`; the raw value of serde_json does not know this reader.
+    pub fn parse_borrowed<'a, T: Deserialize<'a>>(&'a self) -> Result<T, RpcError> {
+        sonic_rs::from_slice(&self.result).map_err(|error| {
+            let text = error.to_string();
+            RpcError::malformed(format!("the result does not read: {}", shorten(text.lines().next().unwrap_or(""))))
+        })
+    }
+
+    /// The bytes of `result`, as the node sent them.
+    pub fn raw(&self) -> &[u8] {
+        &self.result
+    }
+
+    pub fn is_null(&self) -> bool {
+        self.result.as_ref() == b"null"
+    }
+}
+
+impl fmt::Debug for Answer {
+    /// Never the content: it may be 40 MB.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answer({} bytes)", self.result.len())
+    }
+}

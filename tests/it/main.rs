@@ -1,0 +1,5 @@
+//! The one integration binary: stories on real engines.
+
+mod api;
+mod ledger;
+mod support;
