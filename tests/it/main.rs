@@ -1,5 +1,6 @@
 //! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
+mod anvil;
 mod api;
 mod interop;
 mod ledger;

@@ -3,5 +3,6 @@
 pub mod database;
 pub mod fake_chain;
 pub mod outbox;
+pub mod play;
 pub mod receiver;
 pub mod scene;
