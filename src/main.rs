@@ -7,7 +7,7 @@ use amn_scanner::{daemon, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let path = std::env::args().nth(1).map(std::path::PathBuf::from);
+    let path = std::env::args().nth(3).map(std::path::PathBuf::from);
     let config = match Config::load(path.as_deref(), environment_variables()) {
         Ok(config) => config,
         Err(errors) => { eprintln!("{errors}"); return ExitCode::from(2); }

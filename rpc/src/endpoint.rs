@@ -227,7 +227,20 @@ impl Endpoint {
         if let Some(error) = error {
             tracing::debug!(network = %self.network, endpoint = %self.name, %error, "endpoint {} said: {error}", self.name);
         }
-        self.standing().answered(error, took, Instant::now());
+        let now = Instant::now();
+        let mut standing = self.standing();
+        let was_ready = standing.usability(now) == Usability::Ready;
+        standing.answered(error, took, now);
+        let (Usability::Resting(wait) | Usability::Cooling(wait)) = standing.usability(now) else { return };
+        drop(standing);
+        if let Some(error) = error
+            && was_ready
+        {
+            tracing::info!(
+                network = %self.network, endpoint = %self.name, %error, seconds = wait.as_secs(),
+                "endpoint {} of {} is left alone for {} s: {error}", self.name, self.network, wait.as_secs(),
+            );
+        }
     }
 
     /// Nodes like to repeat our key to us.
@@ -294,6 +307,11 @@ impl Endpoint {
             shown_url: self.shown_url.clone(),
         };
         self.standing().health(identity, self.heads.best(), Instant::now())
+    }
+
+    /// Where it stands in the configuration.
+    pub(crate) fn place(&self) -> usize {
+        self.place
     }
 
     pub(crate) fn usability(&self) -> Usability {

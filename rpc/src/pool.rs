@@ -82,9 +82,15 @@ impl Pool {
         params: &(impl Serialize + Sync + ?Sized),
     ) -> Result<(Arc<Endpoint>, Answer), RpcError> {
         let mut worth_telling = None;
-        for endpoint in self.best() {
+        let best = self.best();
+        for endpoint in &best {
             match endpoint.call(method, params).await {
-                Ok(answer) => return Ok((endpoint, answer)),
+                Ok(answer) => {
+                    if worth_telling.as_ref().is_some_and(nodes_own_trouble) {
+                        self.shared.current.store(endpoint.place(), Ordering::Relaxed);
+                    }
+                    return Ok((endpoint.clone(), answer));
+                }
                 Err(error) if error.another_may_do_better() => {
                     worth_telling = Some(match worth_telling.take() {
                         Some(before) if rank(&before) <= rank(&error) => before,
@@ -94,7 +100,14 @@ impl Pool {
                 Err(error) => return Err(error),
             }
         }
-        Err(worth_telling.unwrap_or_else(|| RpcError::try_other("there is no endpoint")))
+        Err(match worth_telling {
+            // The caller may give up for good on these, so they need the word of every endpoint.
+            Some(error @ (RpcError::Unsupported(_) | RpcError::Pruned(_))) if best.len() < self.endpoints().len() => {
+                RpcError::try_other(format!("{error}; the others cannot be asked now"))
+            }
+            Some(error) => error,
+            None => RpcError::try_other("there is no endpoint"),
+        })
     }
 
     /// The highest head that any endpoint reported. It goes back only when the one who reported it is distrusted.
@@ -119,6 +132,14 @@ impl fmt::Debug for Pool {
             .field("endpoints", &self.shared.endpoints)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether we should stay with whoever answered instead: not when the first merely lacked something.
+fn nodes_own_trouble(error: &RpcError) -> bool {
+    matches!(
+        error,
+        RpcError::TryOther { .. } | RpcError::CoolDown { .. } | RpcError::Malformed(_) | RpcError::Credentials(_)
+    )
 }
 
 /// Which of several failures the caller should hear of: what can be waited for before what must be mended, and

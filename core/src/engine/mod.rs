@@ -3,10 +3,12 @@
 //! [`step`] is pure and total. It folds block by block and announces per block in a fixed order, so
 //! that a stretch of n blocks tells exactly what n stretches of one would. Read on in `fold`.
 
+mod arrivals;
 mod commands;
 mod fold;
 mod forks;
 mod state;
+mod tell;
 
 use std::collections::BTreeSet;
 

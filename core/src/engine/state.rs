@@ -71,9 +71,8 @@ impl Headers {
     pub fn linked_down_to(&self) -> Option<Height> {
         let mut down = self.down_from(Height(u64::MAX));
         let newest = down.next()?;
-        let linked = |above: &Header, below: &Header| {
-            below.at.height.next() == above.at.height && below.at.hash == above.parent
-        };
+        let linked =
+            |above: &Header, below: &Header| below.at.height.next() == above.at.height && below.at.hash == above.parent;
         let lowest = down
             .scan(newest, |above, below| linked(above, below).then(|| *above = below).map(|()| below))
             .last()

@@ -18,6 +18,8 @@ use table::{Means, ROWS, Row};
 
 /// Rate windows of providers are one to ten seconds wide.
 const RATE_WAIT: Duration = Duration::from_secs(5);
+/// "Try again in 0 s" would have us knock without end.
+const WAIT_MIN: Duration = Duration::from_millis(100);
 /// Messages are read up to here: the longest that we know has 400 bytes.
 const MESSAGE_MAX: usize = 2_000;
 
@@ -76,7 +78,7 @@ fn meaning(refusal: &Refusal<'_>) -> RpcError {
         Means::Rate | Means::Bill => {
             let usual = if means == Means::Bill { COOL_DOWN_MAX } else { RATE_WAIT };
             let asked = refusal.retry_after.or_else(|| hints::wait(&words));
-            RpcError::CoolDown { wait: asked.unwrap_or(usual).min(COOL_DOWN_MAX), detail: text() }
+            RpcError::CoolDown { wait: asked.unwrap_or(usual).clamp(WAIT_MIN, COOL_DOWN_MAX), detail: text() }
         }
         Means::NotYet => RpcError::NotYet(text()),
         Means::Pruned => RpcError::Pruned(text()),

@@ -84,6 +84,7 @@ fn rates_and_bills_are_cooled_down_for() {
         (-32000, "too many requests, try again in 250ms", Duration::from_millis(250)),
         (-32000, "rate limit, retry after 30 seconds", Duration::from_secs(30)),
         (-32000, "rate limit, try again in 90m", COOL_DOWN_MAX),
+        (-32000, "rate limit, try again in 0s", WAIT_MIN),
     ];
     for (code, message, wait) in cases {
         let RpcError::CoolDown { wait: got, .. } = of(code, message) else {

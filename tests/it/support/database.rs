@@ -1,72 +1,122 @@
-//! A database of its own for every test, copied from a template that is migrated once.
+//! A database of its own for each test, copied from one that has the migrations.
 //!
-//! The server: `AMN_TEST_DATABASE_URL` where it is set (any database of a server on which we may create
-//! others), else the daemon's own embedded Postgres in a directory of the test run.
+//! The server is the one that `AMN_TEST_DATABASE_URL` names (its user must be allowed to create databases), or
+//! else the daemon's own embedded Postgres, in a directory of the test runs.
 
-use std::str::FromStr;
+use std::str::FromStr as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-/// A fresh database.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Makes templates one at a time, over all test processes: the letters `amn.test`.
+const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"amn.test");
+
+/// Databases of runs that were killed; no test runs as long.
+const LEFT_OVER_SECONDS: u64 = 3_600;
+
+/// A fresh database with every migration, gone when it is dropped.
 #[derive(Debug)]
 pub struct Database {
     pub pool: PgPool,
-    pub options: PgConnectOptions,
+    pub url: String,
+    name: String,
+    server: PgConnectOptions,
 }
 
 impl Database {
     pub async fn fresh() -> Self {
+        static TEMPLATE: OnceCell<String> = OnceCell::const_new();
         let server = server().await;
-        let mut admin = server.clone().connect().await.expect("the test server answers");
-        let template = template(&server, &mut admin).await;
-        let name = format!("amn_test_{}", Uuid::now_v7().simple());
-        create(&mut admin, &name, Some(&template)).await;
-        let options = server.database(&name);
-        let pool = PgPoolOptions::new().max_connections(12).connect_with(options.clone()).await.unwrap();
-        Self { pool, options }
+        let template = TEMPLATE.get_or_init(|| template(&server)).await;
+        let name = format!("amn_test_{}_{}", now_seconds(), &Uuid::now_v7().simple().to_string()[20..]);
+        let mut admin = PgConnection::connect_with(&server).await.expect("the test server takes connections");
+        run(&mut admin, format!("create database {name} template {template}")).await;
+        let options = server.clone().database(&name);
+        let url = options.to_url_lossy().to_string();
+        let pool = PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
+        Self { pool, url, name, server }
     }
+}
 
-    /// The address of this database, for a daemon in a process of its own.
-    pub fn url(&self) -> String {
-        self.options.to_url_lossy().to_string()
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (name, server) = (self.name.clone(), self.server.clone());
+        // A runtime of its own: the test's may be ending.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            runtime.block_on(async {
+                let mut admin = PgConnection::connect_with(&server).await.ok()?;
+                let drop = format!("drop database if exists {name} with (force)");
+                sqlx::query(AssertSqlSafe(drop)).execute(&mut admin).await.ok()
+            })
+        });
+        let _ = dropped.join();
     }
 }
 
 async fn server() -> PgConnectOptions {
-    let url = std::env::var("AMN_TEST_DATABASE_URL").expect("AMN_TEST_DATABASE_URL names a test server");
-    PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a database address")
+    match std::env::var("AMN_TEST_DATABASE_URL") {
+        Ok(url) => PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a Postgres URL"),
+        Err(_) => {
+            let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".amn/test-postgres");
+            let embedded = amn_scanner::embedded::Embedded::start(&dir).await.expect("the embedded Postgres starts");
+            // It outlives this process: every test of the run shares it.
+            embedded.options()
+        }
+    }
 }
 
-/// Migrated once per set of migrations, under a lock: tests run in processes of their own.
-async fn template(server: &PgConnectOptions, admin: &mut PgConnection) -> String {
-    let mut digest = Sha256::new();
-    for migration in amn_scanner::store::MIGRATOR.iter() {
-        digest.update(&migration.checksum);
-    }
-    let name = format!("amn_template_{}", hex::encode(&digest.finalize()[..8]));
-    admin.execute("select pg_advisory_lock(7261)").await.unwrap();
-    let known: Option<i32> = sqlx::query_scalar("select 1 from pg_database where datname = $1")
+/// The database with the migrations as they stand; another state of them is another template.
+async fn template(server: &PgConnectOptions) -> String {
+    let state = MIGRATIONS.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, migration| {
+        migration.checksum.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    });
+    let name = format!("amn_template_{state:016x}");
+    let mut admin = PgConnection::connect_with(server).await.expect("the test server takes connections");
+    sqlx::query("select pg_advisory_lock($1)").bind(TEMPLATE_LOCK).execute(&mut admin).await.unwrap();
+    sweep(&mut admin).await;
+    let known: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(&name)
-        .fetch_optional(&mut *admin)
+        .fetch_one(&mut admin)
         .await
         .unwrap();
-    if known.is_none() {
-        let making = format!("{name}_making");
-        admin.execute(AssertSqlSafe(format!("drop database if exists {making}"))).await.unwrap();
-        create(admin, &making, None).await;
-        let mut db = PgConnection::connect_with(&server.clone().database(&making)).await.unwrap();
-        amn_scanner::store::MIGRATOR.run(&mut db).await.unwrap();
-        db.close().await.unwrap();
-        admin.execute(AssertSqlSafe(format!("alter database {making} rename to {name}"))).await.unwrap();
+    if !known {
+        // Under another name until it is whole: a killed run leaves no half template.
+        let half = format!("{name}_half");
+        run(&mut admin, format!("drop database if exists {half} with (force)")).await;
+        run(&mut admin, format!("create database {half}")).await;
+        let mut connection = PgConnection::connect_with(&server.clone().database(&half)).await.unwrap();
+        MIGRATIONS.run(&mut connection).await.expect("the migrations apply");
+        connection.close().await.unwrap();
+        run(&mut admin, format!("alter database {half} rename to {name}")).await;
     }
-    admin.execute("select pg_advisory_unlock(7261)").await.unwrap();
+    // The lock goes with the connection.
+    admin.close().await.unwrap();
     name
 }
 
-async fn create(admin: &mut PgConnection, name: &str, template: Option<&str>) {
-    let from = template.map_or_else(String::new, |template| format!(" template {template}"));
-    admin.execute(AssertSqlSafe(format!("create database {name}{from}"))).await.unwrap();
+async fn sweep(admin: &mut PgConnection) {
+    let names: Vec<String> = sqlx::query_scalar("select datname from pg_database where datname like 'amn\\_test\\_%'")
+        .fetch_all(&mut *admin)
+        .await
+        .unwrap();
+    for name in names {
+        let born = name.split('_').nth(2).and_then(|seconds| seconds.parse::<u64>().ok());
+        if born.is_some_and(|born| born + LEFT_OVER_SECONDS < now_seconds()) {
+            run(admin, format!("drop database if exists {name} with (force)")).await;
+        }
+    }
+}
+
+async fn run(connection: &mut PgConnection, sql: String) {
+    sqlx::query(AssertSqlSafe(sql)).execute(connection).await.unwrap();
+}
+
+fn now_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
