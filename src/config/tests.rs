@@ -303,6 +303,7 @@ fn the_environment_overrides_the_file_and_is_named_when_it_is_wrong() {
         problems("", &[("AMN_WEBHOOK__PORTS", "1")]),
         "AMN_WEBHOOK__PORTS: webhook: is not a known key; did you mean webhooks?"
     );
+    assert_eq!(read("", &[("AMN_STATE_DIR", "/s")]).unwrap().database.data_dir, Path::new("/s/postgres"));
     // Variables of tests and scripts are not ours.
     assert!(read("", &[("AMN_SOAK", "full"), ("AMN_REAL_DATA", "/x"), ("HOME", "/root")]).is_ok());
 }
