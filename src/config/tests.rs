@@ -371,15 +371,9 @@ fn the_documented_file_as_it_is_says_what_silence_says() {
 
 #[test]
 fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
-    let all: String = DOCUMENTED
-        .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
-                .unwrap_or(line)
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let is_setting = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
+    let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
     let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY"]
         .map(|name| (name, key))
