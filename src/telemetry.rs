@@ -160,6 +160,8 @@ metrics_list! {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -205,5 +207,40 @@ mod tests {
     fn a_wrong_filter_is_named() {
         assert!(parse_filter("info,amn_scanner=debug").is_ok());
         assert!(parse_filter("amn_scanner=loud").is_err());
+    }
+
+    /// The library crates cannot name our constants: what they count by name must be in the list.
+    #[test]
+    fn every_metric_that_is_counted_is_described() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = Vec::new();
+        for dir in ["src", "core/src", "rpc/src", "chains"] {
+            rust_files(&root.join(dir), &mut sources);
+        }
+        assert!(sources.len() > 10, "the sources were found");
+        let known: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        for path in sources {
+            let text = fs::read_to_string(&path).unwrap();
+            for call in ["counter!(", "gauge!(", "histogram!("] {
+                for counted in text.split(call).skip(1) {
+                    let Some(name) = counted.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next())
+                    else {
+                        continue;
+                    };
+                    assert!(known.contains(name), "{name} in {} is not described in telemetry.rs", path.display());
+                }
+            }
+        }
+    }
+
+    fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_files(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
     }
 }

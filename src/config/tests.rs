@@ -349,6 +349,14 @@ fn overrides_of_terms_and_tiers_are_read_as_the_rules_know_them() {
 }
 
 #[test]
+fn a_database_may_be_reached_by_its_socket() {
+    for url in ["postgres:///amn?host=/run/postgresql", "postgresql://amn@localhost/amn?host=%2Frun"] {
+        let config = read(&format!("[database]\nurl = \"{url}\""), &[]).unwrap();
+        assert_eq!(config.database.url.unwrap().reveal(), url);
+    }
+}
+
+#[test]
 fn ranges_hold_what_is_in_them() {
     let holds = |cidr: &str, address: &str| cidr.parse::<Cidr>().unwrap().contains(address.parse().unwrap());
     assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));
