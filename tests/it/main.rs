@@ -1,0 +1,8 @@
+//! The one integration binary: stories on real engines, a real Postgres, real receivers.
+
+mod anvil;
+mod api;
+mod interop;
+mod ledger;
+mod outbox;
+mod support;
