@@ -113,7 +113,8 @@ macro_rules! select {
     ($which:tt $(, $arg:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            // Who vouches for a block of our chain vouches for every block under it.
+            // As core's `vouching`: who vouches for a block of our chain vouches for every linked block under it;
+            // what has settled keeps those it settled on.
             r#"select d.id, d.tenant_id, d.network_id, d.intent_id, d.unmatched, d.assigned, d.late, d.accepted, d.asset_id,
               d.amount::text as "amount!", d.from_address, d.to_address, d.reference, d.tx_hash::bytea as "tx_hash!", d.kind,
               d.index_in_tx, d.block_height, d.block_hash::bytea as "block_hash!", d.block_time, d.status, d.inclusion,
@@ -122,7 +123,7 @@ macro_rules! select {
                   select unnest(d.operators)
                   union
                   select v.key from jsonb_each(n.vouchers) v
-                  where d.status in ('seen', 'settled') and (v.value ->> 'height')::bigint >= d.block_height
+                  where d.linked and d.status = 'seen' and (v.value ->> 'height')::bigint >= d.block_height
                 ) known
               ) as "operators!",
               d.attestations, d.settled_at, d.seen_at, n.tip_height as "tip_height?"

@@ -23,9 +23,9 @@ async fn arrive(stand: &Stand, money: Money<'_>) -> String {
     let intent = money.intent.map(|id| Uuid::from_u128(id.parse::<IntentId>().unwrap().0));
     sqlx::query(
         "insert into amn.deposit (id, network_id, tx_hash, kind, index_in_tx, occurrence, asset_id, from_address, to_address, amount,
-          block_height, block_hash, block_time, ordinal, status, inclusion, operators, tenant_id, intent_id, unmatched,
+          block_height, block_hash, block_time, ordinal, status, inclusion, linked, operators, tenant_id, intent_id, unmatched,
           settled_at, settled_tip_height, settled_tip_hash, settled_require, seen_at, changed_at)
-        values ($1, 'base', $2, 'token', 3, 0, $3, $4, $5, 10000000, $6, $7, to_timestamp($8), $9, $10, 'proven', '{one}', $11, $12, $13,
+        values ($1, 'base', $2, 'token', 3, 0, $3, $4, $5, 10000000, $6, $7, to_timestamp($8), $9, $10, 'proven', true, '{one}', $11, $12, $13,
           case when $14 then to_timestamp($8) end, case when $14 then $6 end, case when $14 then $7 end,
           case when $14 then '{}'::jsonb end, to_timestamp($8), now())",
     )
@@ -56,7 +56,7 @@ async fn an_intent_shows_its_deposits_newest_first_with_confirmations_and_who_vo
     let id = stand.intent(&key, 1).await;
     sqlx::query("update amn.network set vouchers = $1 where id = 'base'")
         .bind(json!({
-            "one": { "hash": "0x", "height": TIP }, "two": { "hash": "0x", "height": TIP - 5 },
+            "one": { "hash": "0x", "height": TIP }, "two": { "hash": "0x", "height": TIP }, "three": { "hash": "0x", "height": TIP },
             "behind": { "hash": "0x", "height": TIP - 50 },
         }))
         .execute(stand.pool())
@@ -70,9 +70,9 @@ async fn an_intent_shows_its_deposits_newest_first_with_confirmations_and_who_vo
         deposits.iter().map(|d| (d["id"].as_str().unwrap(), d["confirmations"].as_u64().unwrap())).collect();
     assert_eq!(shown, [(new.as_str(), 1), (old.as_str(), 12)]);
     assert_eq!(intent.body["deposits_total"], 2);
-    // The operator it was read from, and the one that vouches for a block above it.
-    assert_eq!(deposits[1]["evidence"]["operators"], 2);
-    assert_eq!(deposits[0]["evidence"]["operators"], 1);
+    // Settled on one; the other has the operator it was read from and two that vouch for a block above it.
+    assert_eq!(deposits[1]["evidence"]["operators"], 1);
+    assert_eq!(deposits[0]["evidence"]["operators"], 3);
     let one = stand.get(&format!("/v1/deposits/{old}")).key(&key).send().await;
     assert_eq!(one.body, deposits[1]);
     insta::assert_json_snapshot!(serde_json::from_str::<Value>(&one.text.replace(&id, "pi_…")).unwrap());
