@@ -179,7 +179,10 @@ fn text(value: Value) -> Result<String, StageError> {
 }
 
 fn parse(value: &Value) -> Result<Address, StageError> {
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| StageError(format!("expected an address, got {value}")))
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StageError(format!("expected an address, got {value}")))
 }
 
 /// Where npm put the binary: beside us, or above us, or on the path.

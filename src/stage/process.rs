@@ -56,7 +56,9 @@ impl Daemon {
 
     /// Asks it to stop, and waits; its exit code.
     pub async fn stop(&mut self) -> Result<Option<i32>, StageError> {
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) =
+            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|error| StageError::because("stopping the daemon", error))?;
         }
@@ -85,9 +87,9 @@ impl Daemon {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(READY_WITHIN, ready)
-            .await
-            .map_err(|_| StageError(format!("the daemon does not answer within {READY_WITHIN:?}; see {}", self.log.display())))?
+        tokio::time::timeout(READY_WITHIN, ready).await.map_err(|_| {
+            StageError(format!("the daemon does not answer within {READY_WITHIN:?}; see {}", self.log.display()))
+        })?
     }
 }
 
