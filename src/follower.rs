@@ -4,6 +4,7 @@
 //! the coverage and its past is read again. Read on in `store::decide`.
 
 mod backfill;
+mod balances;
 mod fork;
 
 use std::collections::BTreeMap;
@@ -194,6 +195,7 @@ impl<S: ChainSource> Follower<S> {
         };
         self.settle_with(&head).await?;
         self.prove().await?;
+        self.check_balances().await?;
         if self.backfill().await? {
             return Ok(Outcome::Advanced);
         }

@@ -353,6 +353,14 @@ async fn expiring(db: &mut PgConnection, network: &NetworkId, before: Timestamp)
           and i.received < least(coalesce(i.accepted, i.due), i.due - i.tolerance)
           -- Until the chain was read for its watch, nothing can be said of it.
           and not exists (select 1 from amn.watch w where w.intent_id = i.id and w.backfill_from is not null)
+          -- Native money may have come inside a contract call: the balance is looked at first.
+          and not exists (
+            select 1
+            from amn.watch w
+            join amn.network n on n.id = w.network_id
+            where w.intent_id = i.id and w.native and n.balance_check is not null
+              and (w.balance_time is null or w.balance_time <= i.expires_at)
+          )
         order by i.expires_at
         limit $3
         "#,
@@ -375,8 +383,11 @@ async fn intents(
         select i.id, i.tenant_id, i.asset_id, i.address, i.reference, i.due::text as "due!", i.tolerance::text as "tolerance!",
           i.expires_at, i.require, i.metadata, i.status, i.ended, i.accepted::text as accepted, i.was_reversed,
           i.received::text as "received!", i.settled::text as "settled!", i.late::text as "late!", i.sequence,
-          w.version as "version?", w.backfill_from, w.backfill_to
+          w.version as "version?", w.backfill_from, w.backfill_to,
+          coalesce(w.native and n.balance_check is not null and (w.balance_time is null or w.balance_time <= i.expires_at), false)
+            as "unbalanced!"
         from amn.intent i
+        join amn.network n on n.id = i.network_id
         left join amn.watch w on w.intent_id = i.id
         where i.network_id = $1 and i.id = any($2)
         "#,
@@ -391,6 +402,8 @@ async fn intents(
         let at = |column| cell("amn.intent", column, &id);
         let backfill = match row.backfill_from.zip(row.backfill_to) {
             Some((from, to)) => Some((at("backfill_from").height(from)?, at("backfill_to").height(to)?)),
+            // Its balance must be looked at first: nothing else that is loaded with it may end it.
+            None if row.unbalanced => Some((Height(0), Height(0))),
             None => None,
         };
         let ended = match row.ended.as_deref() {

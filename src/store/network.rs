@@ -12,13 +12,20 @@ use super::StoreError;
 use super::rows::{cell, height, to_time};
 
 /// Writes a network and its assets as configured. A network never changes the chain it speaks of.
-pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), StoreError> {
+/// `balance_check`: blocks between two looks at native balances, where they are looked at.
+pub async fn register(
+    pool: &PgPool,
+    family: &str,
+    facts: &Facts,
+    balance_check: Option<u64>,
+) -> Result<(), StoreError> {
     let mut tx = pool.begin().await?;
     let chain = sqlx::query_scalar!(
         r#"
-        insert into amn.network (id, family, chain, policy, block_time_ms)
-        values ($1, $2, $3, $4, $5)
-        on conflict (id) do update set policy = excluded.policy, block_time_ms = excluded.block_time_ms
+        insert into amn.network (id, family, chain, policy, block_time_ms, balance_check)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict (id) do update
+        set policy = excluded.policy, block_time_ms = excluded.block_time_ms, balance_check = excluded.balance_check
         returning chain
         "#,
         facts.id.as_str(),
@@ -26,6 +33,7 @@ pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), 
         facts.chain,
         serde_json::to_value(&facts.policy).unwrap_or_default(),
         i64::try_from(facts.block_time_ms).unwrap_or(i64::MAX),
+        balance_check.and_then(|blocks| i64::try_from(blocks).ok()),
     )
     .fetch_one(&mut *tx)
     .await?;

@@ -129,6 +129,18 @@ async fn rewind(
     sqlx::query!("delete from amn.segment where network_id = $1 and from_height > $2", network.as_str(), fork)
         .execute(&mut *db)
         .await?;
+    // A balance that was read above the fork says nothing any more.
+    sqlx::query!(
+        r#"
+        update amn.watch
+        set balance = null, balance_height = null, balance_time = null
+        where network_id = $1 and balance_height > $2
+        "#,
+        network.as_str(),
+        fork,
+    )
+    .execute(&mut *db)
+    .await?;
     // The stretch that holds the fork ends there now.
     sqlx::query!(
         "update amn.segment set to_height = $2, tip_hash = $3 where network_id = $1 and to_height > $2",

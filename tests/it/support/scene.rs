@@ -48,7 +48,7 @@ impl Scene {
         let (db, chain) = (Database::fresh().await, FakeChain::new());
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
         let facts = facts("fake", require);
-        store::network::register(&db.pool, "fake", &facts).await.unwrap();
+        store::network::register(&db.pool, "fake", &facts, None).await.unwrap();
         let follower = follower(&db.pool, &chain, &clock, &facts);
         let mut scene = Self { db, chain, clock, facts, follower };
         scene.catch_up().await;
