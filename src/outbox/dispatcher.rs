@@ -145,12 +145,16 @@ impl Dispatcher {
         let room = usize::try_from(self.settings.concurrency.max(1)).unwrap_or(1);
         let (to_send, sending) = mpsc::channel(room);
         let (to_record, recording) = mpsc::channel(room);
-        tokio::join!(
-            self.claim_loop(to_send, to_record.clone(), &stop),
-            self.send_loop(sending, to_record, &stop),
-            self.record_loop(recording),
-            self.measure_loop(&stop),
-        );
+        // In a box: the four together are large.
+        Box::pin(async {
+            tokio::join!(
+                self.claim_loop(to_send, to_record.clone(), &stop),
+                self.send_loop(sending, to_record, &stop),
+                self.record_loop(recording),
+                self.measure_loop(&stop),
+            )
+        })
+        .await;
     }
 
     /// One claim, sent and recorded. For tests, which hold the clock.
@@ -201,7 +205,7 @@ impl Dispatcher {
                     look_at = look_at.min(self.next_retry_at());
                     std::mem::take(&mut after_record)
                 }
-                () = sleep_until(look_at) => match deliveries::next_due(&self.pool).await {
+                () = sleep_until(look_at) => match self.next_due().await {
                     Ok(due) => {
                         let wait = due.map_or(LOOK_IDLE, |due| self.until(due).min(LOOK_IDLE));
                         // Due now and not to be had now: look again soon.
@@ -255,7 +259,7 @@ impl Dispatcher {
             tokio::select! {
                 held = sending.recv(), if claiming => match held {
                     Some(held) if stop.is_cancelled() => {
-                        for done in give_back(held, self.clock.now()) {
+                        for done in give_back(&held, self.clock.now()) {
                             let _ = to_record.send(done).await;
                         }
                     }
@@ -264,7 +268,7 @@ impl Dispatcher {
                 },
                 Some((done, rest)) = flying.next(), if !flying.is_empty() => {
                     let next = if stop.is_cancelled() {
-                        Next::GiveBack(give_back(rest, self.clock.now()))
+                        Next::GiveBack(give_back(&rest, self.clock.now()))
                     } else {
                         self.after(&done, rest)
                     };
@@ -328,6 +332,18 @@ impl Dispatcher {
         }
     }
 
+    /// When something may be due of endpoints that have room, or one has rested.
+    async fn next_due(&self) -> Result<Option<Timestamp>, sqlx::Error> {
+        let now = self.clock.now();
+        let (full, rested) = {
+            let lanes = self.lanes();
+            let full = lanes.rooms(now).into_iter().filter(|room| room.free == 0).map(|room| room.endpoint);
+            (full.collect::<Vec<_>>(), lanes.next_rest_end(now))
+        };
+        let due = deliveries::next_due(&self.pool, &full).await?;
+        Ok(due.into_iter().chain(rested).min())
+    }
+
     async fn claim(&self) -> Result<Round, sqlx::Error> {
         let now = self.clock.now();
         let id = Uuid::from_u128(self.ids.next());
@@ -335,7 +351,7 @@ impl Dispatcher {
         let lease_until = Timestamp::from_millis(now.millis().saturating_add(lease));
         let (most, per_endpoint, rooms) = {
             let lanes = self.lanes();
-            (lanes.free(), lanes.per_endpoint(), lanes.rooms())
+            (lanes.free(), lanes.per_endpoint(), lanes.rooms(now))
         };
         if most == 0 {
             return Ok(Round { held: Vec::new(), give_back: Vec::new(), claimed: 0, more_later: true });
@@ -345,7 +361,9 @@ impl Dispatcher {
         let claimed = taken.len();
         {
             let mut lanes = self.lanes();
-            taken.iter().for_each(|delivery| lanes.take(delivery.endpoint));
+            for delivery in &taken {
+                lanes.take(delivery.endpoint);
+            }
         }
         let ordered = ordered(taken);
         let filled = u32::try_from(claimed).unwrap_or(u32::MAX) >= per_endpoint.min(most);
@@ -402,12 +420,13 @@ impl Dispatcher {
         if free_to_go && attempt_ends < rest.lease_until.millis() {
             Next::Go(rest)
         } else {
-            Next::GiveBack(give_back(rest, now))
+            Next::GiveBack(give_back(&rest, now))
         }
     }
 
     /// Frees the room of what was recorded, and remembers the earliest retry.
     fn settle(&self, batch: &[Finished]) {
+        let now = self.clock.now();
         let mut lanes = self.lanes();
         let mut next_retry = self.next_retry.lock().unwrap_or_else(PoisonError::into_inner);
         for done in batch {
@@ -418,7 +437,7 @@ impl Dispatcher {
                 End::Retry { .. } => Some(false),
                 End::Released => None,
             };
-            lanes.done(done.endpoint, answered);
+            lanes.done(done.endpoint, answered, now);
             if let End::Retry { at } = done.end {
                 *next_retry = Some(next_retry.map_or(at, |earliest| earliest.min(at)));
             }
@@ -457,7 +476,7 @@ enum Next {
     Nothing,
 }
 
-fn give_back(held: Held, now: Timestamp) -> Vec<Finished> {
+fn give_back(held: &Held, now: Timestamp) -> Vec<Finished> {
     held.chain.iter().map(|delivery| released(delivery, held.claim, now)).collect()
 }
 
