@@ -136,7 +136,7 @@ pub async fn claim(executor: impl PgExecutor<'_>, claim: &Claim<'_>) -> Result<V
           select (select d.endpoint_id from amn.delivery d where d.endpoint_id > w.endpoint_id order by d.endpoint_id limit 1)
           from waiting w
           where w.endpoint_id is not null
-        ), listening as (
+        ), listening as materialized (
           select w.id, coalesce(room.free, $5) as free
           from waiting
           join amn.endpoint w on w.id = waiting.endpoint_id

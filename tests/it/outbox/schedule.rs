@@ -212,6 +212,15 @@ async fn nobody_at_the_other_end_is_a_retry_and_the_words_tell_no_url() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_does_not_speak_tls_is_a_retry() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    world.endpoint(Some("t"), &receiver.url().replace("http:", "https:")).await;
+    world.event(Some("t"), None, None).await;
+    assert_eq!(world.dispatcher().run_once().await.unwrap().retried, 1);
+    assert_eq!(receiver.count(), 0);
+}
+
+#[tokio::test]
 async fn plain_http_is_not_sent_to_unless_allowed() {
     let (world, receiver) = (World::new().await, Receiver::start().await);
     world.endpoint(Some("t"), &receiver.url()).await;

@@ -34,7 +34,8 @@ impl Database {
         let name = format!("amn_test_{}_{:x}", SystemClock.now().seconds(), SystemIds.next());
         let mut admin = PgConnection::connect_with(&server).await.expect("the test server takes connections");
         run(&mut admin, format!("create database {name} template {template}")).await;
-        let options = server.clone().database(&name);
+        // Compiling a plan takes a hundred times as long as running it, at our sizes.
+        let options = server.clone().database(&name).options([("jit", "off")]);
         let url = options.to_url_lossy().to_string();
         let pool = PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
         Self { pool, url, name, server }
