@@ -10,16 +10,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amn_core::id::{EndpointId, EventId};
 use amn_core::timestamp::Timestamp;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use metrics::{counter, gauge, histogram};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Ids};
@@ -27,6 +25,7 @@ use crate::outbox::attempt::Poster;
 use crate::outbox::chain::{Chain, ordered};
 use crate::outbox::guard::Guard;
 use crate::outbox::lanes::Lanes;
+use crate::outbox::measures;
 use crate::outbox::schedule::{DeadReason, Schedule, Verdict};
 use crate::store::outbox::deliveries::{self, Claim, Claimed, End, Finished};
 
@@ -38,9 +37,6 @@ const LOOK_SOON: Duration = Duration::from_millis(250);
 
 /// With nothing due: finds what another process made, whose notification we do not hear.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
-
-/// The backlog's count reads the whole table.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// Between tries while the database is away: short at first, then bounded.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -151,7 +147,7 @@ impl Dispatcher {
                 self.claim_loop(to_send, to_record.clone(), &stop),
                 self.send_loop(sending, to_record, &stop),
                 self.record_loop(recording),
-                self.measure_loop(&stop),
+                measures::backlog(&self.pool, &*self.clock, self.settings.schedule.fast_retries, &stop),
             )
         })
         .await;
@@ -310,28 +306,6 @@ impl Dispatcher {
         }
     }
 
-    async fn measure_loop(&self, stop: &CancellationToken) {
-        let fast = self.settings.schedule.fast_retries;
-        // Ends when told to stop.
-        loop {
-            match deliveries::backlog(&self.pool, fast).await {
-                Ok(backlog) => {
-                    for (lane, count) in [("fast", backlog.fast), ("slow", backlog.slow), ("paused", backlog.paused)] {
-                        gauge!("amn_webhook_deliveries_pending", "lane" => lane).set(measured(count));
-                    }
-                    let age =
-                        backlog.oldest.map_or(0, |oldest| self.clock.now().millis().saturating_sub(oldest.millis()));
-                    gauge!("amn_webhook_oldest_undelivered_seconds").set(measured(age.max(0)) / 1_000.0);
-                }
-                Err(error) => warn!(%error, "the backlog is not known: {error}"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(MEASURE_EVERY) => {}
-            }
-        }
-    }
-
     /// When something may be due of endpoints that have room, or one has rested.
     async fn next_due(&self) -> Result<Option<Timestamp>, sqlx::Error> {
         let now = self.clock.now();
@@ -386,7 +360,7 @@ impl Dispatcher {
         let attempt = u32::try_from(delivery.attempts).unwrap_or(0).saturating_add(1);
         let verdict = self.settings.schedule.classify(tried.answer, attempt, now, self.dice());
         let end = end_of(verdict, attempt, tried.error.as_deref());
-        tell(&delivery, &end, now, tried.duration);
+        measures::tell(&delivery, &end, now, tried.duration);
         let finished = Finished {
             id: delivery.id,
             endpoint: delivery.endpoint,
@@ -509,30 +483,6 @@ fn end_of(verdict: Verdict, attempt: u32, error: Option<&str>) -> End {
     }
 }
 
-fn tell(delivery: &Claimed, end: &End, now: Timestamp, duration: Duration) {
-    let outcome = match end {
-        End::Delivered => {
-            let age = now.millis().saturating_sub(delivery.created_at.millis()).max(0);
-            histogram!("amn_webhook_delivery_seconds").record(measured(age) / 1_000.0);
-            "delivered"
-        }
-        End::Retry { .. } => "retry",
-        End::Dead { reason, pause } => {
-            let kind = if reason.starts_with("exhausted") { "exhausted" } else { "rejected" };
-            counter!("amn_webhook_dead_letters_total", "reason" => kind).increment(1);
-            let (event, endpoint) = (EventId(delivery.event.as_u128()), EndpointId(delivery.endpoint.as_u128()));
-            warn!(%event, %endpoint, reason, "event {event} is a dead letter of endpoint {endpoint}: {reason}");
-            if *pause {
-                info!(%endpoint, "endpoint {endpoint} answered 410 and is paused");
-            }
-            "dead"
-        }
-        End::Released => return,
-    };
-    counter!("amn_webhook_attempts_total", "outcome" => outcome).increment(1);
-    histogram!("amn_webhook_attempt_seconds").record(duration.as_secs_f64());
-}
-
 fn backed_off(backoff: &mut Duration) -> Duration {
     let wait = *backoff;
     *backoff = (wait * 2).min(BACKOFF_MAX);
@@ -541,9 +491,4 @@ fn backed_off(backoff: &mut Duration) -> Duration {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats; a count past 2^53 is nobody's backlog")]
-fn measured(count: i64) -> f64 {
-    count as f64
 }
