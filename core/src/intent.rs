@@ -112,10 +112,10 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The least that is enough.
+    /// The least that is enough; never nothing, however generous the tolerance.
     #[must_use]
-    pub const fn enough(&self) -> Amount {
-        self.due.beyond(self.tolerance)
+    pub fn enough(&self) -> Amount {
+        self.due.beyond(self.tolerance).max(Amount::new(1))
     }
 
     /// Whether money in a block of that time comes too late.

@@ -1,1 +1,36 @@
+//! amn-rpc: the road to other people's nodes.
+//!
+//! Its law: a node may be slow, wrong, overloaded, malicious or gone, and the caller learns which of these it is by
+//! what to do next ([`RpcError`]); nothing a node sends can exhaust memory, the stack or our patience; and no log,
+//! error or debug print shows more of a URL than scheme and host. Read [`pool`] next, then [`endpoint`].
 
+pub mod answer;
+pub mod config;
+pub mod doorbell;
+pub mod endpoint;
+pub mod error;
+pub mod pool;
+pub mod secret;
+
+mod classify;
+mod envelope;
+mod http;
+mod limits;
+mod replies;
+mod shown;
+mod standing;
+
+pub use answer::Answer;
+pub use config::EndpointConfig;
+pub use doorbell::Doorbell;
+pub use endpoint::Endpoint;
+pub use error::{ConfigError, RpcError};
+pub use pool::Pool;
+pub use secret::Secret;
+pub use standing::Health;
+
+/// Chooses the cryptography of this process for TLS. May be called any number of times.
+pub fn install_crypto() {
+    // An error says that some provider is installed already, which is what we want.
+    drop(rustls::crypto::ring::default_provider().install_default());
+}

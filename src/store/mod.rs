@@ -1,4 +1,80 @@
-//! Every line of SQL, one module per aggregate: functions over a connection, no repositories.
+//! SQL, one module per aggregate: functions over a connection, no traits. Rows become domain types here.
+//!
+//! Law: every decision goes through [`decide`], in one transaction under the network's revision.
 
+pub mod decide;
+pub mod idempotency;
+pub mod intents;
+pub mod keys;
+mod load;
+pub mod network;
 pub mod outbox;
+pub mod read;
 pub mod row;
+mod rows;
+pub mod tenants;
+pub mod thresholds;
+mod write;
+
+use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, PgPool};
+
+pub use rows::{from_time, to_time, uuid};
+
+/// What went wrong with the database, by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Try again: another decision came first.
+    #[error("another decision came first")]
+    Stale,
+    /// A person must look: a row does not say what it must.
+    #[error("{table}.{column} of {id}: {problem}")]
+    Row { table: &'static str, column: &'static str, id: String, problem: String },
+    /// Migrate first: the schema is not the one this binary knows.
+    #[error("the schema is not this binary's: {0}; run `amn-scanner migrate`")]
+    Schema(String),
+    /// Back off: the database does not answer as it should.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl StoreError {
+    pub(crate) fn row(table: &'static str, column: &'static str, id: impl ToString, problem: impl ToString) -> Self {
+        Self::Row { table, column, id: id.to_string(), problem: problem.to_string() }
+    }
+}
+
+/// The migrations of this binary.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Opens a pool. `max` connections: the followers, the dispatcher and the API share them.
+pub async fn connect(options: PgConnectOptions, max: u32) -> Result<PgPool, StoreError> {
+    let options = options.application_name("amn-scanner").disable_statement_logging();
+    let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(std::time::Duration::from_secs(10));
+    Ok(pool.connect_with(options).await?)
+}
+
+/// Parses a database address.
+pub fn options(url: &str) -> Result<PgConnectOptions, StoreError> {
+    Ok(PgConnectOptions::from_str(url)?)
+}
+
+/// Brings the schema up to this binary.
+pub async fn migrate(pool: &PgPool) -> Result<(), StoreError> {
+    MIGRATOR.run(pool).await.map_err(|error| StoreError::Schema(error.to_string()))
+}
+
+/// Refuses a schema with migrations missing, or with ones this binary does not know.
+pub async fn check_schema(pool: &PgPool) -> Result<(), StoreError> {
+    let applied: Vec<i64> = sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+        .fetch_all(pool)
+        .await
+        .map_err(|error| StoreError::Schema(format!("no migrations are recorded ({error})")))?;
+    let known: Vec<i64> = MIGRATOR.iter().map(|m| m.version).collect();
+    if applied == known {
+        return Ok(());
+    }
+    Err(StoreError::Schema(format!("applied {applied:?}, known {known:?}")))
+}

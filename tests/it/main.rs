@@ -1,5 +1,8 @@
-//! The integration tests: one binary, real Postgres, real receivers.
+//! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
+mod anvil;
+mod api;
 mod interop;
+mod ledger;
 mod outbox;
 mod support;

@@ -9,6 +9,17 @@ use crate::intent::{End, Intent, Status};
 
 impl Fold {
     pub fn command(&mut self, command: Command) -> Result<(), Refusal> {
+        // While the chain is in doubt, only the person's word counts and nothing follows from it.
+        let in_doubt = self.state.standing.halted.is_some();
+        self.obey(command)?;
+        if !in_doubt {
+            self.settle();
+            self.expire();
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), Refusal> {
         match command {
             Command::Cancel { intent } => self.cancel(intent),
             Command::Accept { intent } => self.accept(intent),
@@ -51,7 +62,7 @@ impl Fold {
         progress.status = Status::Canceled;
         self.emit(Effect::SetIntent { intent: id, progress: Box::new(progress) });
         self.announce(id, EventKind::Canceled, None);
-        self.refresh(id); // Late money that was there already makes it late.
+        self.refresh_ended(id);
         Ok(())
     }
 
@@ -111,7 +122,6 @@ impl Fold {
         self.arrived(Some(to), deposit);
         // Told as detected first; what had settled before then counts as it would have.
         self.announce_sums(to, &intent.progress);
-        self.settle();
         Ok(())
     }
 

@@ -19,11 +19,19 @@ impl Fold {
         let Some(fork_header) = self.state.headers.get(fork.height).copied().filter(|h| h.at == fork) else {
             return; // Another decision came first.
         };
-        if by.parent != fork || fork.height >= tip.at.height || by.tip.at == tip.at {
-            return;
+        let ours = |at: BlockRef| self.state.headers.get(at.height).is_some_and(|h| h.at == at);
+        if by.parent != fork || fork.height >= tip.at.height || ours(by.tip.at) {
+            return; // Not another branch: a node that lags behind ours has merely less of it.
         }
         if let Err(why) = well_formed(by) {
             return self.alarm("malformed_segment", why);
+        }
+        let shared = by.blocks.iter().take_while(|block| ours(block.header.at)).count();
+        if let Some(last) = shared.checked_sub(1).and_then(|last| by.blocks.get(last)) {
+            // The branches part further up than was said: what is below stays untouched.
+            let parent = last.header.at;
+            let blocks = by.blocks.get(shared..).unwrap_or_default().to_vec();
+            return self.replace(parent, &Segment { parent, blocks, ..by.clone() });
         }
         let accepted =
             self.state.standing.accept_fork.is_some_and(|hash| {
@@ -63,6 +71,10 @@ impl Fold {
             self.undo(deposit.id, Some("reorganized"));
         }
         self.grow(by);
+        // Whatever the new branch did not take up after all is off the chain.
+        for deposit in std::mem::take(&mut self.limbo) {
+            self.undo(deposit, Some("reorganized"));
+        }
     }
 
     /// What the network says of its own blocks settles only what we stand on.

@@ -3,10 +3,12 @@
 //! [`step`] is pure and total. It folds block by block and announces per block in a fixed order, so
 //! that a stretch of n blocks tells exactly what n stretches of one would. Read on in `fold`.
 
+mod arrivals;
 mod commands;
 mod fold;
 mod forks;
 mod state;
+mod tell;
 
 use std::collections::BTreeSet;
 
@@ -35,8 +37,9 @@ pub enum Input {
     Finality { safe: Option<BlockRef>, finalized: Option<BlockRef>, vouchers: Vec<Voucher> },
     /// More is known of how a transfer got into its block.
     Evidence { of: TransferId, block: BlockRef, is: Evidence },
-    /// Covered heights were read again for watches that are newer than their coverage.
-    Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: Height },
+    /// Covered heights were read again for watches that are newer than their coverage, up to a block of
+    /// the chain that was read: where we no longer stand on it, nothing of it counts.
+    Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: BlockRef },
     /// A person or a backend asks for something.
     Command(Command),
     /// The policy of the network changed.

@@ -1,6 +1,6 @@
 //! What is known when a decision is taken, and what each effect makes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::block::{Address, BlockHash, BlockRef, Header, Height, Operator};
@@ -40,6 +40,20 @@ impl Headers {
         Self { base, cut: None, added: BTreeMap::new() }
     }
 
+    /// One shared map again, so that the next decision starts from it. Cheap where nobody else holds the base.
+    #[must_use]
+    pub fn into_base(self) -> Arc<BTreeMap<Height, Header>> {
+        let Self { mut base, cut, added } = self;
+        if cut.is_some() || !added.is_empty() {
+            let whole = Arc::make_mut(&mut base);
+            if let Some(cut) = cut {
+                whole.split_off(&cut.next());
+            }
+            whole.extend(added);
+        }
+        base
+    }
+
     #[must_use]
     pub fn get(&self, height: Height) -> Option<&Header> {
         self.added.get(&height).or_else(|| self.base.get(&height).filter(|_| self.cut.is_none_or(|cut| height <= cut)))
@@ -50,6 +64,20 @@ impl Headers {
         let base_top = self.cut.map_or(height, |cut| cut.min(height));
         // Whatever was added stands above the cut, so the two never interleave.
         self.added.range(..=height).rev().chain(self.base.range(..=base_top).rev()).map(|(_, header)| header)
+    }
+
+    /// The lowest height from which every header up to the newest is remembered and linked.
+    #[must_use]
+    pub fn linked_down_to(&self) -> Option<Height> {
+        let mut down = self.down_from(Height(u64::MAX));
+        let newest = down.next()?;
+        let linked =
+            |above: &Header, below: &Header| below.at.height.next() == above.at.height && below.at.hash == above.parent;
+        let lowest = down
+            .scan(newest, |above, below| linked(above, below).then(|| *above = below).map(|()| below))
+            .last()
+            .unwrap_or(newest);
+        Some(lowest.at.height)
     }
 
     /// How many are remembered.
@@ -141,18 +169,23 @@ impl State {
         })
     }
 
-    /// Distinct operators known to have given the hash of the deposit's block: those that gave it by
-    /// name, and those that gave a later block whose ancestors we linked down to it.
+    /// How many distinct operators are known to have given the hash of the deposit's block.
     #[must_use]
     pub fn operators(&self, deposit: &Deposit) -> u32 {
-        let later = self
-            .standing
-            .vouchers
-            .iter()
-            .filter(|(_, at)| deposit.linked && deposit.is_live() && at.height >= deposit.block.height)
-            .map(|(operator, _)| operator);
-        let all: std::collections::BTreeSet<_> = deposit.evidence.operators.iter().chain(later).collect();
-        u32::try_from(all.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.vouching(deposit).len()).unwrap_or(u32::MAX)
+    }
+
+    /// The operators known to have given the hash of the deposit's block: those that gave it by name, and
+    /// those that gave a later block whose ancestors we linked down to it. What has settled keeps those it
+    /// settled on, and what is off the chain those it had.
+    #[must_use]
+    pub fn vouching(&self, deposit: &Deposit) -> BTreeSet<Operator> {
+        let mut all = deposit.evidence.operators.clone();
+        if deposit.linked && deposit.status == DepositStatus::Seen {
+            let later = self.standing.vouchers.iter().filter(|(_, at)| at.height >= deposit.block.height);
+            all.extend(later.map(|(operator, _)| operator.clone()));
+        }
+        all
     }
 
     /// What is known of a deposit, as far as terms care.
@@ -183,25 +216,39 @@ impl State {
         }
     }
 
+    /// The highest height whose money may settle: the count and the tag of the network's own policy, which
+    /// every tier and every intent only adds to. `None`: nothing may.
+    #[must_use]
+    pub fn pending_up_to(&self) -> Option<Height> {
+        let (view, require) = (self.view()?, self.policy.require);
+        let mut limit = view.tip.at.height;
+        if let Some(asked) = require.confirmations.filter(|asked| *asked > 1) {
+            limit = Height(limit.next().0.checked_sub(asked)?);
+        }
+        match require.tag {
+            Some(tag) => Some(limit.min(view.tagged(tag)?)),
+            None => Some(limit),
+        }
+    }
+
     /// The time of the highest block that is itself settled under the network's policy. An intent may
     /// expire only when this lies past its end: until then an in-time block may still come.
     #[must_use]
     pub fn settled_time(&self) -> Option<Timestamp> {
+        self.settled_header().map(|header| header.time)
+    }
+
+    /// The highest block that is itself settled under the network's policy.
+    pub(super) fn settled_header(&self) -> Option<&Header> {
         let (view, require) = (self.view()?, self.policy.require);
-        let mut limit = view.tip.at.height;
-        if let Some(asked) = require.confirmations.filter(|asked| *asked > 1) {
-            limit = Height(limit.0.checked_add(1)?.checked_sub(asked)?);
-        }
-        if let Some(tag) = require.tag {
-            limit = limit.min(view.tagged(tag)?);
-        }
+        let mut limit = self.pending_up_to()?;
         if let Some(asked) = require.operators.and_then(|asked| usize::try_from(asked).ok()).filter(|n| *n > 0) {
             let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
             heights.sort_unstable_by(|a, b| b.cmp(a));
             limit = limit.min(*heights.get(asked.checked_sub(1)?)?);
         }
         let seconds = require.seconds.unwrap_or(0);
-        self.headers.down_from(limit).find(|h| view.tip.time.seconds_since(h.time) >= seconds).map(|h| h.time)
+        self.headers.down_from(limit).find(|h| view.tip.time.seconds_since(h.time) >= seconds)
     }
 
     /// The deposits of an intent.
@@ -238,7 +285,8 @@ impl State {
             Effect::Backfilled { intents, through } => {
                 for id in intents {
                     if let Some(intent) = self.intents.get_mut(id) {
-                        let rest = |(_, to): (Height, Height)| (to > *through).then(|| (through.next(), to));
+                        let rest =
+                            |(from, to): (Height, Height)| (to > *through).then(|| (from.max(through.next()), to));
                         intent.backfill = intent.backfill.and_then(rest);
                     }
                 }

@@ -1,6 +1,7 @@
 //! A database of its own for each test, copied from one that has the migrations.
 //!
-//! The server is the one that `AMN_TEST_DATABASE_URL` names; its user must be allowed to create databases.
+//! The server is the one that `AMN_TEST_DATABASE_URL` names (its user must be allowed to create databases), or
+//! else the daemon's own embedded Postgres, in a directory of the test runs.
 
 use std::str::FromStr as _;
 
@@ -29,7 +30,7 @@ pub struct Database {
 impl Database {
     pub async fn fresh() -> Self {
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
-        let server = server();
+        let server = server().await;
         let template = TEMPLATE.get_or_init(|| template(&server)).await;
         let name = format!("amn_test_{}_{:x}", SystemClock.now().seconds(), SystemIds.next());
         let mut admin = PgConnection::connect_with(&server).await.expect("the test server takes connections");
@@ -58,10 +59,16 @@ impl Drop for Database {
     }
 }
 
-fn server() -> PgConnectOptions {
-    let url = std::env::var("AMN_TEST_DATABASE_URL")
-        .expect("set AMN_TEST_DATABASE_URL to a Postgres whose user may create databases");
-    PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a Postgres URL")
+async fn server() -> PgConnectOptions {
+    match std::env::var("AMN_TEST_DATABASE_URL") {
+        Ok(url) => PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a Postgres URL"),
+        Err(_) => {
+            let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".amn/test-postgres");
+            let embedded = amn_scanner::embedded::Embedded::start(&dir).await.expect("the embedded Postgres starts");
+            // It outlives this process: every test of the run shares it.
+            embedded.options()
+        }
+    }
 }
 
 /// The database with the migrations as they stand; another state of them is another template.

@@ -1,0 +1,205 @@
+//! Who endpoints are, where the head is, and what operators say of a block.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use amn_core::block::{BlockRef, Header, Height, Operator};
+use amn_core::source::{Head, Identity, SourceError, Voucher};
+use amn_rpc::Endpoint;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use super::EvmSource;
+use super::ask::Ask;
+use super::trouble::{Trouble, Verdict};
+use crate::address;
+use crate::wire::{Quantity, parse};
+
+/// How long an operator may take to vouch: whoever is slower is asked again with the next block.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `decimals()`.
+const DECIMALS: &str = "0x313ce567";
+
+/// Asks every endpoint for its chain, and one that is right for the tokens' decimals.
+pub(super) async fn probe(source: &EvmSource) -> Result<Identity, SourceError> {
+    let endpoints = source.pool.endpoints();
+    let chains = join_all(endpoints.iter().map(|endpoint| chain_of(endpoint))).await;
+    let (mut right, mut foreign, mut verdict) = (Vec::new(), Vec::new(), Verdict::default());
+    for (endpoint, chain) in endpoints.iter().zip(chains) {
+        match chain {
+            Ok(id) if id == source.network.chain_id => {
+                if endpoint.awaits_probe() {
+                    endpoint.trust_again();
+                }
+                right.push(endpoint);
+            }
+            Ok(id) => {
+                let reason = format!("it speaks of chain eip155:{id}, not of {}", source.network.facts.chain);
+                foreign.push(format!("{}: {reason}", endpoint.name()));
+                endpoint.distrust(reason);
+            }
+            Err(trouble) => verdict.add(endpoint, trouble),
+        }
+    }
+    if right.is_empty() {
+        // Speaking of another chain is a mistake in the configuration; no waiting mends it.
+        return Err(if foreign.is_empty() { verdict.error() } else { SourceError::Unsupported(foreign.join("; ")) });
+    }
+    for endpoint in right {
+        match decimals(source, &source.ask(endpoint)).await {
+            Ok(decimals) => return Ok(Identity { chain: source.network.facts.chain.clone(), decimals }),
+            Err(trouble) => verdict.add(endpoint, trouble),
+        }
+    }
+    Err(verdict.error())
+}
+
+async fn chain_of(endpoint: &Endpoint) -> Result<u64, Trouble> {
+    let answer = endpoint.call("eth_chainId", &json!([])).await?;
+    Ok(parse::<Quantity>("the chain id", answer.raw())?.0)
+}
+
+async fn decimals(source: &EvmSource, ask: &Ask<'_>) -> Result<BTreeMap<amn_core::block::AssetId, u8>, Trouble> {
+    let tokens: Vec<_> = source.network.facts.assets.iter().filter(|asset| !asset.native).collect();
+    let calls: Vec<(&'static str, Value)> = tokens
+        .iter()
+        .filter_map(|asset| address::contract_of(&asset.id))
+        .map(|contract| ("eth_call", json!([{ "to": address::spell(contract), "data": DECIMALS }, "latest"])))
+        .collect();
+    let mut decimals = BTreeMap::new();
+    for (answer, asset) in ask.batch(&calls).await?.into_iter().zip(tokens) {
+        let answer = answer?;
+        let word: alloy_primitives::Bytes = parse("decimals()", answer.raw())?;
+        let number = match word.as_ref() {
+            [zeros @ .., number] if word.len() == 32 && zeros.iter().all(|byte| *byte == 0) => *number,
+            _ => return Err(Trouble::Unsupported(format!("{} ({}) is no token there", asset.id, asset.symbol))),
+        };
+        decimals.insert(asset.id.clone(), number);
+    }
+    Ok(decimals)
+}
+
+/// The head of the first endpoint that is not behind what was seen before. Where nothing has moved for
+/// some blocks' time, the highest of all: one that stands still, or pretends to, must not hold us.
+pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
+    welcome_back(source).await;
+    let mut verdict = Verdict::default();
+    let mut highest: Option<Head> = None;
+    let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
+    for endpoint in source.endpoints() {
+        let seen = source.pool.head_seen();
+        match head_of(&source.ask(&endpoint)).await {
+            Ok(head) => {
+                let height = head.tip.at.height.0;
+                source.givers.note(head.tip.at.hash, &endpoint);
+                let first = highest.is_none();
+                if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
+                    highest = Some(head);
+                }
+                if first && height >= seen && !source.progress.is_stuck_at(height, patience) {
+                    break;
+                }
+            }
+            Err(trouble) => verdict.add(&endpoint, trouble),
+        }
+    }
+    highest.ok_or_else(|| verdict.error())
+}
+
+/// Blocks' time without a new block before the other endpoints are asked for their heads as well.
+const STILL_BLOCKS: u64 = 3;
+
+/// Endpoints whose time of distrust is over say again who they are before they are asked anything else.
+async fn welcome_back(source: &EvmSource) {
+    for endpoint in source.pool.endpoints().iter().filter(|endpoint| endpoint.awaits_probe()) {
+        match chain_of(endpoint).await {
+            Ok(id) if id == source.network.chain_id => endpoint.trust_again(),
+            Ok(id) => endpoint.distrust(format!("it speaks of chain eip155:{id}")),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
+    let call = |tag: &str| ("eth_getBlockByNumber", json!([tag, false]));
+    let mut answers = ask.batch(&[call("latest"), call("safe"), call("finalized")]).await?.into_iter();
+    let mut next = || answers.next().unwrap_or_else(|| Err(amn_rpc::RpcError::NotYet("no answer".to_owned())));
+    let tip = ask.read_header(next())?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
+    // A tag that the node does not know is no tag; that it lies about one is another matter.
+    let mut tag = || match ask.read_header(next()) {
+        Ok(checked) => Ok(checked.map(|checked| checked.header().at).filter(|at| at.height <= tip.at.height)),
+        Err(lie @ Trouble::Lie(_)) => Err(lie),
+        Err(_) => Ok(None),
+    };
+    let (safe, finalized) = (tag()?, tag()?);
+    Ok(Head { tip, safe, finalized })
+}
+
+/// What each operator has at a height, or at its own head where that is lower. Who does not answer is
+/// left out; who insists on a block that two others contradict is distrusted.
+pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
+    let mut operators: BTreeMap<Operator, Vec<Arc<Endpoint>>> = BTreeMap::new();
+    for endpoint in source.endpoints() {
+        operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
+    }
+    let height = at.at.height;
+    let asked = operators.into_iter().map(async |(operator, endpoints)| {
+        for endpoint in endpoints {
+            let answer = tokio::time::timeout(PATIENCE, at_or_head(source, &endpoint, height));
+            if let Ok(Some(block)) = answer.await {
+                return Some((endpoint, Voucher { operator, block }));
+            }
+        }
+        None
+    });
+    let said: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    judge(source, height, &said);
+    said.into_iter().map(|(_, voucher)| voucher).collect()
+}
+
+async fn at_or_head(source: &EvmSource, endpoint: &Arc<Endpoint>, height: Height) -> Option<BlockRef> {
+    let ask = source.ask(endpoint);
+    let there = match ask.header(height).await {
+        Ok(None) => ask.tagged("latest").await,
+        there => there,
+    };
+    match there {
+        Ok(checked) => {
+            let at = checked?.header().at;
+            source.givers.note(at.hash, endpoint);
+            Some(at)
+        }
+        Err(trouble) => {
+            if let Trouble::Lie(why) = trouble {
+                endpoint.distrust(why);
+            }
+            None
+        }
+    }
+}
+
+/// One operator alone against at least two who agree among themselves has it wrong: all of them were
+/// asked just now, so that a block an honest node has left by now condemns nobody.
+fn judge(source: &EvmSource, height: Height, said: &[(Arc<Endpoint>, Voucher)]) {
+    let here: Vec<_> = said.iter().filter(|(_, voucher)| voucher.block.height == height).collect();
+    let hashes: BTreeSet<_> = here.iter().map(|(_, voucher)| voucher.block.hash).collect();
+    if hashes.len() != 2 || here.len() < 3 {
+        return;
+    }
+    for hash in hashes {
+        let givers: Vec<_> = here.iter().filter(|(_, voucher)| voucher.block.hash == hash).collect();
+        if let [(endpoint, voucher)] = givers.as_slice() {
+            let others = here.len().saturating_sub(1);
+            // Depth tells a liar from a node that has not yet changed branches.
+            if source.pool.head_seen() >= height.0.saturating_add(SETTLED_ENOUGH) {
+                endpoint.distrust(format!("alone with block {} {hash}, against {others}", voucher.block.height));
+            }
+        }
+    }
+}
+
+/// Blocks above a height before nodes that differ there are taken to differ for good. Natural forks of
+/// the networks we ship are one block deep, now and then two.
+const SETTLED_ENOUGH: u64 = 3;

@@ -1,0 +1,92 @@
+//! Near the tip: every header is read, hashed and linked; receipts are read where the bloom says maybe.
+
+use std::collections::BTreeSet;
+
+use amn_core::block::{BlockRef, Height};
+use amn_core::source::{Coverage, Segment, Watch};
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use super::EvmSource;
+use super::ask::{Ask, Read};
+use super::trouble::Trouble;
+
+/// Headers read in one call: enough to catch up with the fastest chain, few enough to fail cheaply.
+const BLOCKS_MAX: u64 = 64;
+/// With whole transactions a block may be a megabyte.
+const WHOLE_BLOCKS_MAX: u64 = 16;
+/// Blocks whose receipts are asked for at a time.
+const RECEIPTS_AT_A_TIME: usize = 4;
+
+impl EvmSource {
+    /// The chain on `on` as one endpoint has it, block by block.
+    pub(super) async fn near(
+        &self,
+        ask: &Ask<'_>,
+        on: BlockRef,
+        up_to: Height,
+        watch: &Watch,
+    ) -> Result<Segment, Trouble> {
+        let reads = self.linked(ask, on, up_to, watch.any_native()).await?;
+        let mut blocks = Vec::with_capacity(reads.len());
+        let mut read = stream::iter(reads)
+            .map(|read| async move { self.named_block(ask, &read, watch).await })
+            .buffered(RECEIPTS_AT_A_TIME);
+        while let Some(block) = read.next().await {
+            match block {
+                Ok(Some(block)) => blocks.push(block),
+                // Gone between two questions, or not answered: what stands before it is whole.
+                Ok(None) => break,
+                Err(lie @ Trouble::Lie(_)) => return Err(lie),
+                Err(_) if !blocks.is_empty() => break,
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        drop(read);
+        let Some(tip) = blocks.last().map(|block| block.header) else {
+            return Err(Trouble::NotYet(format!("the receipts of block {} are not there", on.height.next())));
+        };
+        for block in &blocks {
+            self.givers.note(block.header.at.hash, ask.endpoint);
+        }
+        Ok(Segment {
+            parent: on,
+            blocks,
+            tip,
+            coverage: Coverage::Linked,
+            watched: watch.version,
+            operators: BTreeSet::from([ask.endpoint.operator().clone()]),
+            checkpoint: Vec::new(),
+        })
+    }
+
+    /// At least one block, each standing on the one before, the first on `on`.
+    async fn linked(&self, ask: &Ask<'_>, on: BlockRef, up_to: Height, whole: bool) -> Result<Vec<Read>, Trouble> {
+        let most = if whole { WHOLE_BLOCKS_MAX } else { BLOCKS_MAX };
+        let end = up_to.0.min(on.height.0.saturating_add(most));
+        let mut reads = Vec::new();
+        if end > on.height.0 {
+            reads = ask.blocks(on.height.next().0..=end, whole).await?;
+        }
+        let mut parent = on.hash.0;
+        // A break in the links is a reorg between two questions: the next call meets it at its tip.
+        let linked = reads.iter().take_while(|read| {
+            let stands = read.header.wire.parent_hash.0 == parent;
+            parent = read.header.wire.hash.0;
+            stands
+        });
+        let count = linked.count();
+        reads.truncate(count);
+        if reads.is_empty() { Err(why_nothing(ask, on).await) } else { Ok(reads) }
+    }
+}
+
+/// Nothing stands on our tip at this endpoint: because it has another block there, or none yet.
+pub(super) async fn why_nothing(ask: &Ask<'_>, on: BlockRef) -> Trouble {
+    match ask.header(on.height).await {
+        Ok(Some(there)) if there.wire.hash.0 != on.hash.0 => Trouble::Forked(on),
+        Ok(Some(_)) => Trouble::NotYet(format!("nothing stands on block {} yet", on.height)),
+        Ok(None) => Trouble::NotYet(format!("it has not reached block {}", on.height)),
+        Err(trouble) => trouble,
+    }
+}

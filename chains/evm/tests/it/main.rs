@@ -1,0 +1,8 @@
+//! One binary for the tests of this family: real blocks, forged ones, and nodes that lie.
+
+mod catching_up;
+mod decoding;
+mod mutations;
+mod reading;
+mod real_blocks;
+mod support;

@@ -1,0 +1,225 @@
+//! Money comes, moves and goes: a transfer becomes a deposit once, however often its block is read.
+
+use std::collections::BTreeSet;
+
+use crate::block::{Block, BlockRef, Header, Observation, Transfer};
+use crate::deposit::{Deposit, DepositStatus, Owner};
+use crate::engine::Effect;
+use crate::engine::fold::Fold;
+use crate::event::EventKind;
+use crate::id::{DepositId, IntentId};
+use crate::intent::Status;
+use crate::matching;
+
+impl Fold {
+    pub fn transfers(&mut self, block: &Block, linked: bool) {
+        for (ordinal, transfer) in block.transfers.iter().enumerate() {
+            self.transfer(block, transfer, u32::try_from(ordinal).unwrap_or(u32::MAX), linked);
+        }
+    }
+
+    /// A transfer in a covered block: recorded once, however often its block is read.
+    fn transfer(&mut self, block: &Block, transfer: &Transfer, ordinal: u32, linked: bool) {
+        let at = block.header.at;
+        let mut namesakes: Vec<Deposit> =
+            self.state.deposits.values().filter(|d| d.transfer.id == transfer.id).cloned().collect();
+        namesakes.sort_by_key(|d| d.occurrence);
+        let same = namesakes.iter().rev().find(|d| d.transfer.same_content(transfer));
+        if let Some(other) = namesakes.iter().find(|d| d.is_live() && !d.transfer.same_content(transfer)) {
+            // Somebody lies: one block, or two blocks of one chain, cannot hold two contents under one name.
+            return self
+                .alarm("other_content", format!("{} at {} and {}", transfer.id.tx, other.block.height, at.height));
+        }
+        match same {
+            Some(known) if known.is_live() => {
+                let awaited = self.limbo.remove(&known.id);
+                if known.block == at {
+                    return; // Read before.
+                }
+                if !awaited {
+                    return self.alarm(
+                        "mined_twice",
+                        format!("{} at {} and {}", transfer.id.tx, known.block.height, at.height),
+                    );
+                }
+                let mut moved = Self::placed(known, block, ordinal, linked);
+                moved.status = known.status;
+                moved.settlement.clone_from(&known.settlement);
+                moved.late = self.is_late_moved(known, block.header);
+                let counted = moved.counts();
+                self.emit(Effect::Place(Box::new(moved)));
+                if let Some(intent) = known.intent() {
+                    self.refresh(intent);
+                    // A move makes no alarm, unless it changed what the money counts for.
+                    if counted != known.counts() {
+                        let kind = if counted { EventKind::Detected } else { EventKind::Late };
+                        self.announce(intent, kind, Some("moved"));
+                    }
+                }
+            }
+            // On our chain and yet undone: its issuer took it back. Reading it again gives nothing back.
+            Some(known) if self.rescan && known.block == at => {}
+            Some(known) => {
+                let mut back = Self::placed(known, block, ordinal, linked);
+                back.late = self.is_late(&known.owner, block.header);
+                let intent = back.intent();
+                self.emit(Effect::Place(Box::new(back)));
+                self.arrived(intent, known.id);
+            }
+            None if self.is_nothing(at, transfer) => {}
+            None => {
+                let watches = self.state.watches.get(&transfer.to).map_or(&[][..], Vec::as_slice);
+                let Some((owner, tenant)) = matching::owner(transfer, watches, |id| self.state.intents.get(&id)) else {
+                    return;
+                };
+                let occurrence = namesakes.last().map_or(0, |last| last.occurrence.saturating_add(1));
+                let deposit = Deposit {
+                    id: Deposit::id_of(&self.state.facts.id, &transfer.id, occurrence),
+                    transfer: transfer.clone(),
+                    occurrence,
+                    block: at,
+                    block_time: block.header.time,
+                    ordinal,
+                    status: DepositStatus::Seen,
+                    evidence: block.evidence.clone(),
+                    linked,
+                    tenant,
+                    owner,
+                    assigned: false,
+                    late: self.is_late(&owner, block.header),
+                    accepted: false,
+                    settlement: None,
+                };
+                let (id, intent) = (deposit.id, deposit.intent());
+                self.emit(Effect::Record(Box::new(deposit)));
+                self.arrived(intent, id);
+            }
+        }
+    }
+
+    /// Whether it is no money we ever credit; known deposits were judged when they were first seen.
+    fn is_nothing(&mut self, at: BlockRef, transfer: &Transfer) -> bool {
+        let kind = match self.state.facts.asset(&transfer.asset) {
+            None => "unlisted_asset",
+            Some(asset) if transfer.amount < asset.min_amount || transfer.amount.is_zero() => "dust",
+            Some(_) => return false,
+        };
+        let observation = Observation {
+            kind: kind.to_owned(),
+            tx: Some(transfer.id.tx),
+            to: Some(transfer.to.clone()),
+            detail: format!("{} of {}", transfer.amount, transfer.asset),
+        };
+        self.emit(Effect::Observe { at, observation });
+        true
+    }
+
+    /// A known deposit as it stands in another block: seen anew, with that block's evidence.
+    fn placed(known: &Deposit, block: &Block, ordinal: u32, linked: bool) -> Deposit {
+        Deposit {
+            transfer: known.transfer.clone(),
+            block: block.header.at,
+            block_time: block.header.time,
+            ordinal,
+            status: DepositStatus::Seen,
+            evidence: block.evidence.clone(),
+            linked,
+            tenant: known.tenant.clone(),
+            settlement: None,
+            ..known.clone()
+        }
+    }
+
+    fn is_late(&self, owner: &Owner, header: Header) -> bool {
+        match owner {
+            Owner::Intent(id) => self.state.intents.get(id).is_some_and(|intent| intent.is_late(header.time)),
+            Owner::Nobody(_) => false,
+        }
+    }
+
+    /// Whether a deposit that only moved is late: by its new block, or because it came after the end.
+    /// Settling is a recorded fact, and so is what had settled in time.
+    fn is_late_moved(&self, known: &Deposit, header: Header) -> bool {
+        let intent = known.intent().and_then(|id| self.state.intents.get(&id));
+        let Some(terms) = intent.map(|intent| &intent.terms).filter(|_| known.status == DepositStatus::Seen) else {
+            return known.late;
+        };
+        let came_after_the_end = known.late && !terms.is_past(known.block_time);
+        came_after_the_end || terms.is_past(header.time)
+    }
+
+    /// A deposit of an intent is on the chain that was not before.
+    pub fn arrived(&mut self, intent: Option<IntentId>, deposit: DepositId) {
+        let Some(intent) = intent else { return };
+        let counts = self.state.deposits.get(&deposit).is_some_and(Deposit::counts);
+        if let Some(known) = self.state.intents.get(&intent)
+            && known.progress.was_reversed
+        {
+            let mut progress = known.progress.clone();
+            progress.was_reversed = false;
+            progress.status = Status::Detected;
+            progress.sums = self.state.sums(intent);
+            self.emit(Effect::SetIntent { intent, progress: Box::new(progress) });
+        }
+        self.refresh(intent);
+        if counts {
+            self.announce(intent, EventKind::Detected, None);
+        } else {
+            self.announce(intent, EventKind::Late, Some("seen"));
+        }
+    }
+
+    pub fn takebacks(&mut self, block: &Block, spared: &BTreeSet<DepositId>) {
+        for takeback in &block.takebacks {
+            let watches = self.state.watches.get(&takeback.from).map_or(&[][..], Vec::as_slice);
+            let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
+            if watches.is_empty() {
+                continue;
+            }
+            if shared {
+                // Whose money was taken from a shared address is for a person to say.
+                self.alarm(
+                    "takeback_at_shared_address",
+                    format!("{} of {} from {}", takeback.amount, takeback.asset, takeback.from),
+                );
+                continue;
+            }
+            let mut left = takeback.amount;
+            let mut newest: Vec<Deposit> = self
+                .state
+                .deposits
+                .values()
+                .filter(|d| d.is_live() && d.transfer.to == takeback.from && d.transfer.asset == takeback.asset)
+                .filter(|d| !spared.contains(&d.id) && !self.limbo.contains(&d.id))
+                .cloned()
+                .collect();
+            newest.sort_by_key(|d| std::cmp::Reverse(d.place()));
+            for deposit in newest {
+                if left.is_zero() {
+                    break;
+                }
+                left = left.beyond(deposit.transfer.amount);
+                self.undo(deposit.id, Some("taken_back"));
+            }
+        }
+    }
+
+    /// A deposit is off the chain, or was taken back: tells so, except of money nobody was told of.
+    pub fn undo(&mut self, deposit: DepositId, reason: Option<&str>) {
+        let Some(known) = self.state.deposits.get(&deposit).cloned() else { return };
+        let was_settled = known.status == DepositStatus::Settled;
+        let status = if was_settled { DepositStatus::Reversed } else { DepositStatus::Retracted };
+        self.emit(Effect::Undo { deposit, status });
+        match known.owner {
+            Owner::Intent(intent) => {
+                self.refresh(intent);
+                let kind = if was_settled { EventKind::Reversed } else { EventKind::Retracted };
+                self.announce(intent, kind, reason);
+            }
+            Owner::Nobody(why) if was_settled => {
+                self.announce_unmatched(deposit, EventKind::UnmatchedReversed, reason.unwrap_or(why.as_str()));
+            }
+            Owner::Nobody(_) => {}
+        }
+    }
+}

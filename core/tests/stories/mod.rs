@@ -1,0 +1,5 @@
+//! Payments as a merchant lives them: a chain, what happens on it, and exactly what is heard.
+
+mod chain;
+mod payments;
+mod stage;

@@ -1,0 +1,330 @@
+//! Reads each section: its keys, their bounds and why, and what is refused in production.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use amn_core::block::{AssetId, BlockRef, Height, Inclusion, NetworkId, Operator};
+use amn_core::confirmation::{Require, Tag, Tier};
+use amn_core::money::Amount;
+
+use super::problem::Place;
+use super::reader::Section;
+use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
+use super::{
+    Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, Server, Token,
+    Webhooks,
+};
+
+/// Shipped networks ask for two operators; a network's own file may ask for more, and is asked again there.
+const OPERATORS_USUAL: u32 = 2;
+
+/// The whole configuration; `None` where something that has no default is wrong or missing.
+pub(super) fn config(mut root: Section<'_>, file: &str) -> Option<Config> {
+    let words = [("production", Environment::Production), ("development", Environment::Development)];
+    // Nothing said means the stricter.
+    let environment = root.word("environment", &words).unwrap_or(Environment::Production);
+    let state_dir = path(&mut root, "state_dir").unwrap_or_else(|| PathBuf::from(".amn"));
+    let server = server(root.table("server"), environment);
+    let database = database(root.table("database"), environment, state_dir.join("postgres"));
+    let log = log(root.table("log"));
+    let webhooks = webhooks(root.table("webhooks"), environment);
+    let auth = auth(root.table("auth"), environment);
+    let mut networks = std::collections::BTreeMap::new();
+    let mut all_read = true;
+    for (name, section) in root.named("networks") {
+        if !is_name(name) {
+            let (place, key) = (section.place.clone(), section.path.clone());
+            section.notes.add(&place, &key, "must be named by lowercase letters, digits and hyphens, at most 40");
+        }
+        match network(section, environment, file) {
+            Some(network) => drop(networks.insert(NetworkId::new(name), network)),
+            None => all_read = false,
+        }
+    }
+    root.finish();
+    all_read.then_some(Config { environment, state_dir, server, database, log, webhooks, auth, networks })
+}
+
+fn server(mut section: Section<'_>, environment: Environment) -> Server {
+    let listen = section.read("listen", "an address and port such as \"127.0.0.1:8080\"", |text| text.parse().ok());
+    let metrics_token = strong(&mut section, "metrics_token", environment);
+    section.finish();
+    // This machine only: whoever opens the door names it.
+    Server { listen: listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()), metrics_token }
+}
+
+fn database(mut section: Section<'_>, environment: Environment, default_dir: PathBuf) -> Database {
+    let url = section.url("url", &["postgres", "postgresql"]);
+    let password_is_placeholder =
+        url.as_ref().and_then(|url| url.reveal().password()).is_some_and(|pw| pw == "postgres" || is_placeholder(pw));
+    if environment == Environment::Production && password_is_placeholder {
+        let place = section.place_of("url");
+        section.wrong(&place, "url", "a URL with a real password outside development", "a placeholder");
+    }
+    let data_dir = path(&mut section, "data_dir").unwrap_or(default_dir);
+    // Two networks and the outbox need about eight; two daemons of 20 fit in the 50 of our own Postgres.
+    let max_connections = section.count("max_connections", 2..=200).unwrap_or(20);
+    section.finish();
+    Database { url: url.map(|url| Secret::new(url.reveal())), data_dir, max_connections }
+}
+
+fn log(mut section: Section<'_>) -> Log {
+    let words = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
+    let format = section.word("format", &words).unwrap_or(LogFormat::Pretty);
+    let filter = section.read("filter", "a filter such as \"info,amn_scanner=debug\"", |text| {
+        crate::telemetry::parse_filter(text).is_ok().then(|| text.to_owned())
+    });
+    section.finish();
+    // sqlx tells every statement at info.
+    Log { format, filter: filter.unwrap_or_else(|| "info,sqlx=warn".to_owned()) }
+}
+
+fn webhooks(mut section: Section<'_>, environment: Environment) -> Webhooks {
+    let allow_insecure_webhooks = section.flag("allow_insecure_webhooks").unwrap_or(false);
+    if allow_insecure_webhooks && environment == Environment::Production {
+        let place = section.place_of("allow_insecure_webhooks");
+        section.wrong(&place, "allow_insecure_webhooks", "false outside development", "true");
+    }
+    let range = "a range such as \"10.0.0.0/8\" without bits beyond its prefix";
+    let allow_cidrs: Vec<Cidr> = section.list("allow_cidrs", range, |text| text.parse().ok()).unwrap_or_default();
+    if let Some(whole) = allow_cidrs.iter().find(|cidr| cidr.prefix == 0 && environment == Environment::Production) {
+        let place = section.place_of("allow_cidrs");
+        section.wrong(&place, "allow_cidrs", "less than every address outside development", &whole.to_string());
+    }
+    let ports =
+        section.list("ports", "a port from 1 to 65535", |text| text.parse().ok().filter(|port: &u16| *port > 0));
+    let ports = ports.unwrap_or_else(|| vec![443]);
+    if ports.is_empty() && !section.spoiled.get() {
+        let place = section.place_of("ports");
+        section.wrong(&place, "ports", "a list of at least one port", "an empty list");
+    }
+    // Below 100 ms not even a handshake fits; beyond a minute a slow receiver holds its place for nothing.
+    let timeout = Duration::from_millis(section.whole("timeout_ms", 100..=60_000).unwrap_or(5_000));
+    // 1,000 deliveries a second at 243 ms each need 243 at once; 4,096 is what a usual open-file limit bears.
+    let concurrency = section.count("concurrency", 1..=4_096).unwrap_or(256);
+    let per_endpoint_concurrency = section.count("per_endpoint_concurrency", 1..=4_096).unwrap_or(16.min(concurrency));
+    if per_endpoint_concurrency > concurrency {
+        let place = section.place_of("per_endpoint_concurrency");
+        let (allowed, found) = (format!("at most webhooks.concurrency, {concurrency}"), per_endpoint_concurrency);
+        section.wrong(&place, "per_endpoint_concurrency", &allowed, &found.to_string());
+    }
+    section.finish();
+    Webhooks { allow_insecure_webhooks, allow_cidrs, ports, timeout, concurrency, per_endpoint_concurrency }
+}
+
+fn auth(mut section: Section<'_>, environment: Environment) -> Auth {
+    let operator_key = strong(&mut section, "operator_key", environment);
+    section.finish();
+    Auth { operator_key }
+}
+
+fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Option<Network> {
+    let enabled = section.flag("enabled").unwrap_or(true);
+    let network_file = path(&mut section, "file");
+    let single_operator_accepted = section.word("single_operator", &[("accepted", ())]).is_some();
+    // Faster than 50 ms outruns every chain we know; slower than ten minutes is off.
+    let poll = section.whole("poll_ms", 50..=600_000).map(Duration::from_millis);
+    let start = section.table_if_there("start").and_then(start);
+    let require = section.table_if_there("require").map(require);
+    let has_tiers = section.has("tiers");
+    let tiers: Vec<_> = section.tables("tiers").into_iter().filter_map(tier).collect();
+    let tokens = section.tables("tokens").into_iter().filter_map(|section| token(section, file)).collect();
+    let proxies = section.tables("proxies").into_iter().filter_map(|section| proxy(section, file)).collect();
+    let nodes = section.tables("endpoints");
+    let given = nodes.len();
+    let endpoints: Vec<_> = nodes.into_iter().filter_map(endpoint).collect();
+    // A million blocks is a month of the slowest chain; beyond it the look never comes.
+    let balance_check = section.whole("balance_check", 1..=1_000_000);
+    let network = Network {
+        enabled,
+        file: network_file,
+        single_operator_accepted,
+        poll,
+        start,
+        require,
+        tiers: has_tiers.then_some(tiers),
+        tokens,
+        proxies,
+        endpoints,
+        balance_check,
+        place: section.place.shown(file),
+    };
+    if network.endpoints.len() == given {
+        refuse_lone_endpoints(&section, &network, environment);
+    }
+    refuse_twins(&section, &network);
+    let complete = network.endpoints.len() == given;
+    section.finish();
+    complete.then_some(network)
+}
+
+/// A network that runs needs somebody to ask; in production, as many operators as its terms will count.
+fn refuse_lone_endpoints(section: &Section<'_>, network: &Network, environment: Environment) {
+    if !network.enabled || !section.has_table() {
+        return;
+    }
+    if network.endpoints.is_empty() {
+        section.wrong(&section.place, "endpoints", "at least one [[endpoints]], or enabled = false", "none");
+        return;
+    }
+    let asked = network.require.and_then(|require| require.operators).unwrap_or(OPERATORS_USUAL);
+    if environment == Environment::Production && !network.has_operators(asked) {
+        let names: Vec<_> = network.operators().into_iter().map(ToString::to_string).collect();
+        let allowed = format!("run by {asked} operators in production, or single_operator = \"accepted\"");
+        section.wrong(&section.place, "endpoints", &allowed, &format!("{}: {}", names.len(), names.join(", ")));
+    }
+}
+
+fn refuse_twins(section: &Section<'_>, network: &Network) {
+    let mut names = BTreeSet::new();
+    for endpoint in &network.endpoints {
+        if !names.insert(&endpoint.name) {
+            let place = section.place_of("endpoints");
+            section.wrong(&place, "endpoints", "named differently", &format!("{:?} twice", endpoint.name));
+        }
+    }
+}
+
+fn start(mut section: Section<'_>) -> Option<BlockRef> {
+    let height = section.whole("height", 0..=u64::MAX);
+    let hash = section.read("hash", "a block hash: 64 hexadecimal digits", |text| text.parse().ok());
+    missing(&section, &[("height", height.is_none()), ("hash", hash.is_none())]);
+    section.finish();
+    Some(BlockRef { height: Height(height?), hash: hash? })
+}
+
+fn require(mut section: Section<'_>) -> Require {
+    let require = Require {
+        // 20,000 headers are remembered: a count beyond them could never be told from a fork.
+        confirmations: section.whole("confirmations", 1..=20_000),
+        tag: section.word("tag", &[("safe", Tag::Safe), ("finalized", Tag::Finalized)]),
+        // A day of chain time; longer is a time lock, not a confirmation.
+        seconds: section.whole("seconds", 1..=86_400),
+        inclusion: section.word("inclusion", &[("reported", Inclusion::Reported), ("proven", Inclusion::Proven)]),
+        // Nobody runs more than a handful of providers, and each costs every block again.
+        operators: section.count("operators", 1..=10),
+        attestations: section.count("attestations", 1..=100),
+    };
+    if section.has_table() && section.is_empty() {
+        let terms = "confirmations, tag, seconds, inclusion, operators, attestations";
+        section.notes.add(&section.place, &section.path, format!("must name a term ({terms}); found none"));
+    }
+    section.finish();
+    require
+}
+
+fn tier(mut section: Section<'_>) -> Option<Tier> {
+    let asset = section.read("asset", "an asset id such as \"eip155:1/slip44:60\"", |text| {
+        (text.contains(':') && text.contains('/') && text.len() <= 200).then(|| AssetId::new(text))
+    });
+    let at_least = section.amount("at_least");
+    let require = section.table_if_there("require").map(require);
+    missing(&section, &[("at_least", at_least.is_none()), ("require", require.is_none())]);
+    section.finish();
+    Some(Tier { asset, at_least: at_least?, require: require? })
+}
+
+fn token(mut section: Section<'_>, file: &str) -> Option<Token> {
+    let address = address(&mut section);
+    let symbol = section.read("symbol", "1 to 20 printable characters", |text| {
+        let printable = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
+        (printable && (1..=20).contains(&text.chars().count())).then(|| text.to_owned())
+    });
+    // The ERC-20 count is one byte, and 10^38 is all that 128 bits hold.
+    let decimals = section.whole("decimals", 0..=38).and_then(|decimals| u8::try_from(decimals).ok());
+    let min_amount = section.amount("min_amount").unwrap_or(Amount::ZERO);
+    let absent = [("address", address.is_none()), ("symbol", symbol.is_none()), ("decimals", decimals.is_none())];
+    missing(&section, &absent);
+    let place = section.place.shown(file);
+    section.finish();
+    Some(Token { address: address?, symbol: symbol?, decimals: decimals?, min_amount, place })
+}
+
+fn proxy(mut section: Section<'_>, file: &str) -> Option<Proxy> {
+    let kind = section.word("kind", &[("erc20-fee", ProxyKind::Erc20Fee), ("eth-fee", ProxyKind::EthFee)]);
+    let address = address(&mut section);
+    missing(&section, &[("kind", kind.is_none()), ("address", address.is_none())]);
+    let place = section.place.shown(file);
+    section.finish();
+    Some(Proxy { kind: kind?, address: address?, place })
+}
+
+/// Only the shape: whether the family accepts it is asked when the network is put together.
+fn address(section: &mut Section<'_>) -> Option<String> {
+    section.read("address", "an address; one that begins with 0x has 40 hexadecimal digits", |text| {
+        let plain = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let whole =
+            text.strip_prefix("0x").is_none_or(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        (plain && whole).then(|| text.to_owned())
+    })
+}
+
+fn endpoint(mut section: Section<'_>) -> Option<Endpoint> {
+    let label = "1 to 40 lowercase letters, digits and hyphens";
+    let name = section.read("name", label, |text| is_name(text).then(|| text.to_owned()));
+    let url = section.url("url", &["https", "http"]);
+    let ws = section.url("ws", &["wss", "ws"]);
+    let operator = section.read("operator", label, |text| is_name(text).then(|| Operator::new(text)));
+    // Free plans begin at a few requests a second, own nodes end at some thousands.
+    let max_rps = section.count("max_rps", 1..=10_000);
+    let burst = section.count("burst", 1..=10_000);
+    let concurrency = section.count("concurrency", 1..=256).unwrap_or(8);
+    let timeout = Duration::from_millis(section.whole("timeout_ms", 100..=120_000).unwrap_or(10_000));
+    let headers = headers(&mut section);
+    let absent = [("name", name.is_none()), ("url", url.is_none()), ("operator", operator.is_none())];
+    missing(&section, &absent);
+    section.finish();
+    let (name, url, operator) = (name?, url?, operator?);
+    Some(Endpoint { name, url, ws, operator, max_rps, burst, concurrency, timeout, headers })
+}
+
+fn headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
+    let mut read = Vec::new();
+    for (name, place, value) in section.secrets("headers") {
+        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if name.is_empty() || !name.bytes().all(token) {
+            section.wrong(&place, "headers", "named by letters, digits, - and _", &format!("{name:?}"));
+        } else if !value.reveal().bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            section.wrong(&place, "headers", "printable ASCII", "another character (the value is not shown)");
+        } else {
+            read.push((name, value));
+        }
+    }
+    read
+}
+
+/// Tells which keys a table must have and has not. What is there and wrong was told already.
+fn missing(section: &Section<'_>, keys: &[(&str, bool)]) {
+    for (key, absent) in keys {
+        if *absent && !section.has(key) && section.has_table() {
+            section.notes.add(&section.place, &section.path_of(key), "must be given; found nothing");
+        }
+    }
+}
+
+fn path(section: &mut Section<'_>, key: &'static str) -> Option<PathBuf> {
+    let allowed = "a path";
+    section.read(key, allowed, |text| (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text)))
+}
+
+/// A secret that guards something: outside development it must be worth the name.
+fn strong(section: &mut Section<'_>, key: &'static str, environment: Environment) -> Option<Secret> {
+    let secret = section.secret(key)?;
+    if environment == Environment::Production {
+        if let Some(weak) = weakness(secret.reveal()) {
+            let place = section.place_of(key);
+            let allowed = format!("a random secret of at least {SECRET_CHARACTERS_MIN} characters outside development");
+            section.wrong(&place, key, &allowed, &weak);
+        }
+    } else if secret.reveal().is_empty() {
+        let place: Place = section.place_of(key);
+        section.wrong(&place, key, "a secret, or absent", "an empty text");
+    }
+    Some(secret)
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=40).contains(&text.len()) && text.bytes().all(plain)
+}

@@ -1,0 +1,327 @@
+//! The daemon: opens the database, starts every task with its policy, and lives until it is told to stop.
+
+mod chains;
+
+use std::net::SocketAddr;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amn_core::source::SourceError;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
+
+use crate::api::{self, AppState, auth::hash_key};
+use crate::clock::{Clock, Ids, SystemClock, SystemIds};
+use crate::config::Config;
+use crate::embedded::Embedded;
+use crate::follower::{Follower, Parts};
+use crate::networks::{Networks, Served};
+use crate::outbox::dispatcher::{Dispatcher, HttpSettings};
+use crate::outbox::guard::{Guard, GuardPolicy, Range};
+use crate::outbox::sequencer::Sequencer;
+use crate::store::decide::Desk;
+use crate::store::{self, StoreError};
+use crate::supervisor::{Backoff, Ended, Exit, Policy, Stop, Supervisor, Tasks, signals};
+
+/// A request to the API ends by then, whatever it waits for.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A network whose endpoints do not say who they are is asked again this often.
+const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Histograms are folded this often, so that they do not grow.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Why the daemon did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{}", .0.join("\n"))]
+    Networks(Vec<String>),
+    #[error("the embedded Postgres: {0}")]
+    Embedded(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("cannot hear signals: {0}")]
+    Signals(std::io::Error),
+    #[error("the HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// A database, and the server that was started for it.
+#[derive(Debug)]
+pub struct OpenDatabase {
+    pub pool: PgPool,
+    embedded: Option<Embedded>,
+}
+
+impl OpenDatabase {
+    /// Opens the configured database, or the embedded one, without touching its schema.
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        let (options, embedded) = match &config.database.url {
+            Some(url) => (store::options(url.reveal())?, None),
+            None => {
+                let embedded = Embedded::start(&config.database.data_dir)
+                    .await
+                    .map_err(|error| StartError::Embedded(error.to_string()))?;
+                (embedded.options(), Some(embedded))
+            }
+        };
+        let pool = store::connect(options, config.database.max_connections).await?;
+        Ok(Self { pool, embedded })
+    }
+
+    /// Closes the pool, and stops the server where this process was its last user.
+    pub async fn close(self) {
+        self.pool.close().await;
+        if let Some(embedded) = self.embedded
+            && let Err(error) = embedded.stop().await
+        {
+            warn!(%error, "the embedded Postgres did not stop; it is found again at the next start");
+        }
+    }
+
+    /// Whether the server is our own.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+}
+
+/// Runs until a signal, and says how it ended.
+pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, StartError> {
+    amn_rpc::install_crypto();
+    let networks = Arc::new(Networks::build(&config).map_err(StartError::Networks)?);
+    let database = OpenDatabase::open(&config).await?;
+    let pool = database.pool.clone();
+    if database.is_embedded() {
+        store::migrate(&pool).await?;
+    }
+    store::check_schema(&pool).await?;
+    for (_, served) in networks.iter() {
+        store::network::register(&pool, served.family(), &served.facts).await?;
+    }
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .map_err(|error| StartError::Listen(config.server.listen, error))?;
+
+    let supervisor = Supervisor::new();
+    let ground = Ground {
+        pool: pool.clone(),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(SystemIds),
+        told: Arc::new(Notify::new()),
+    };
+    let tasks = supervisor.tasks();
+    outbox(&tasks, &ground, &config)?;
+    serve_api(&tasks, &ground, &config, &networks, listener, metrics);
+    for (_, served) in networks.iter() {
+        follow(&tasks, &ground, served);
+    }
+    if networks.is_empty() {
+        warn!("no network is enabled: nothing is watched");
+    }
+    info!(listen = %config.server.listen, "amn-scanner {} is up", env!("CARGO_PKG_VERSION"));
+    let exit = supervisor.run(signals().map_err(StartError::Signals)?).await;
+    database.close().await;
+    Ok(exit)
+}
+
+/// What every task stands on.
+#[derive(Debug, Clone)]
+struct Ground {
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    /// Rung after a commit that told something.
+    told: Arc<Notify>,
+}
+
+fn outbox(tasks: &Tasks, ground: &Ground, config: &Config) -> Result<(), StartError> {
+    let (dispatch, number) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let settings = HttpSettings {
+        timeout: config.webhooks.timeout,
+        concurrency: config.webhooks.concurrency,
+        per_endpoint_concurrency: config.webhooks.per_endpoint_concurrency,
+        ..HttpSettings::default()
+    };
+    let guard = Guard::new(guard_policy(config));
+    // Built once here, so that what is wrong with it is said before anything starts.
+    Dispatcher::new(
+        ground.pool.clone(),
+        ground.clock.clone(),
+        ground.ids.clone(),
+        settings.clone(),
+        guard.clone(),
+        dispatch.clone(),
+    )?;
+    let relay = (ground.told.clone(), dispatch.clone(), number.clone());
+    tasks.start("relay", Policy::StopProcess, move |stop| ring_both(relay.clone(), stop));
+    let of = ground.clone();
+    tasks.start("dispatcher", Policy::Restart(Backoff::USUAL), move |stop| {
+        let made = Dispatcher::new(
+            of.pool.clone(),
+            of.clock.clone(),
+            of.ids.clone(),
+            settings.clone(),
+            guard.clone(),
+            dispatch.clone(),
+        );
+        async move {
+            made?.run(stop.token().clone()).await;
+            Ok(())
+        }
+    });
+    let pool = ground.pool.clone();
+    tasks.start("sequencer", Policy::Restart(Backoff::USUAL), move |stop| {
+        let sequencer = Sequencer::new(pool.clone(), number.clone());
+        async move {
+            sequencer.run(stop.token().clone()).await;
+            Ok(())
+        }
+    });
+    Ok(())
+}
+
+/// One bell wakes one waiter: this one wakes both that must hear of events.
+async fn ring_both((told, dispatch, number): (Arc<Notify>, Arc<Notify>, Arc<Notify>), stop: Stop) -> Ended {
+    loop {
+        tokio::select! {
+            () = stop.requested() => return Ok(()),
+            () = told.notified() => {
+                dispatch.notify_one();
+                number.notify_one();
+            }
+        }
+    }
+}
+
+/// What the configuration allows receivers to be.
+#[must_use]
+pub fn guard_policy(config: &Config) -> GuardPolicy {
+    GuardPolicy {
+        allow_insecure: config.webhooks.allow_insecure_webhooks,
+        ports: config.webhooks.ports.clone(),
+        allow: config.webhooks.allow_cidrs.iter().map(|c| Range { base: c.base, prefix: c.prefix }).collect(),
+    }
+}
+
+fn serve_api(
+    tasks: &Tasks,
+    ground: &Ground,
+    config: &Config,
+    networks: &Arc<Networks>,
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+) {
+    let upkeep = metrics.clone();
+    tasks.start("metrics", Policy::Restart(Backoff::USUAL), move |stop| {
+        let upkeep = upkeep.clone();
+        async move {
+            while stop.sleep(UPKEEP_EVERY).await {
+                upkeep.run_upkeep();
+            }
+            Ok(())
+        }
+    });
+    let door = chains::Door::new(
+        ground.pool.clone(),
+        networks.clone(),
+        Guard::new(guard_policy(config)),
+        ground.clock.clone(),
+    );
+    let (door, of) = (Arc::new(door), networks.clone());
+    let state = AppState {
+        pool: ground.pool.clone(),
+        clock: ground.clock.clone(),
+        ids: ground.ids.clone(),
+        chains: door.clone(),
+        decide: door,
+        metrics: Arc::new(move || metrics.render()),
+        endpoints: Arc::new(move |id| {
+            let health =
+                of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect::<Vec<_>>());
+            serde_json::to_value(health.unwrap_or_default()).unwrap_or_default()
+        }),
+        wake: ground.told.clone(),
+        operator_key: config.auth.operator_key.as_ref().map(|key| hash_key(key.reveal())),
+        metrics_token: config.server.metrics_token.as_ref().map(|token| hash_key(token.reveal())),
+        request_timeout: REQUEST_TIMEOUT,
+    };
+    let app = api::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = Arc::new(std::sync::Mutex::new(Some(listener)));
+    tasks.start("api", Policy::StopProcess, move |stop| {
+        let (app, taken) = (app.clone(), listener.lock().ok().and_then(|mut held| held.take()));
+        async move {
+            let listener = taken.ok_or("the listener is gone")?;
+            axum::serve(listener, app).with_graceful_shutdown(async move { stop.requested().await }).await?;
+            Ok(())
+        }
+    });
+}
+
+/// Starts what follows one network: its doorbells, and its follower once the chain has said who it is.
+fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
+    let (id, bell) = (served.facts.id.clone(), Arc::new(Notify::new()));
+    for endpoint in served.pool.endpoints() {
+        let Some(doorbell) = endpoint.doorbell() else { continue };
+        let bell = bell.clone();
+        tasks.start(format!("doorbell {id} {}", endpoint.name()), Policy::Restart(Backoff::USUAL), move |stop| {
+            let (doorbell, bell) = (doorbell.clone(), bell.clone());
+            async move {
+                tokio::select! {
+                    never = doorbell.ring(bell) => match never {},
+                    () = stop.requested() => Ok(()),
+                }
+            }
+        });
+    }
+    let (ground, served) = (ground.clone(), served.clone());
+    tasks.start(format!("follower {id}"), Policy::Restart(Backoff::USUAL), move |stop| {
+        let (ground, served, bell) = (ground.clone(), served.clone(), bell.clone());
+        async move {
+            if !identified(&served, &stop).await {
+                return Ok(());
+            }
+            let parts = Parts {
+                source: served.source(),
+                desk: Desk::new(ground.pool.clone(), served.facts.clone()),
+                pool: ground.pool,
+                clock: ground.clock,
+                bell,
+                told: ground.told,
+                holder: store::uuid(ground.ids.next()),
+                poll: served.poll(),
+                raw: served.raw(),
+                start: served.config.start,
+                balance_check: served.config.balance_check,
+            };
+            Follower::new(parts).run(stop).await?;
+            Ok(())
+        }
+    });
+}
+
+/// Waits until the chain says that it is the one we mean, with the decimals we mean. `false`: told to stop.
+async fn identified(served: &Served, stop: &Stop) -> bool {
+    loop {
+        let network = &served.facts.id;
+        let asked = tokio::select! {
+            () = stop.requested() => return false,
+            asked = served.identify() => asked,
+        };
+        match asked {
+            Ok(_) => return true,
+            Err(SourceError::Unsupported(why)) => error!(%network, why, "this network does not start: {why}"),
+            Err(why) => warn!(%network, %why, "nobody says who this network is; asking again"),
+        }
+        if !stop.sleep(IDENTIFY_AGAIN).await {
+            return false;
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! Follows one network: asks its source what happened, and hands it to the desk where it is decided.
+//!
+//! Law: the head is asked for before the watches are read, so that a watch made in between is newer than
+//! the coverage and its past is read again. Read on in `store::decide`.
+
+mod backfill;
+mod fork;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amn_core::block::{Address, BlockRef, Header, Height, NetworkId};
+use amn_core::confirmation::Policy;
+use amn_core::engine::{Alarm, Effect, Halt, HaltReason, Input, Standing};
+use amn_core::source::{ChainSource, Head, Position, SourceError, Watch, WatchVersion};
+use amn_core::timestamp::Timestamp;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::store::decide::{CommandError, Decision, Desk};
+use crate::store::{StoreError, network};
+
+/// How long a lease lasts. A killed daemon is followed by another within it.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// A standing older than this is read again: a person may have halted, resumed or changed the policy.
+const STANDING_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// Watches read in one go; more are read in further rounds of the same query.
+const WATCH_PAGE: i64 = 50_000;
+
+/// How often deposits with too little evidence are looked up again.
+const PROVE_EVERY: Duration = Duration::from_secs(5);
+
+/// An alarm that stays true is said again this often, and counted always.
+const ALARM_AGAIN: Duration = Duration::from_secs(60);
+
+/// What a round came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The tip moved and more may be there.
+    Advanced,
+    /// We stand where the network stands.
+    Idle,
+    /// Another daemon follows this network.
+    Standby,
+    /// The network waits for a person.
+    Halted,
+    /// The source cannot go on now; it said why.
+    Waiting(SourceError),
+}
+
+/// What a follower is made of.
+#[derive(Debug)]
+pub struct Parts<S> {
+    pub source: S,
+    pub desk: Desk,
+    pub pool: PgPool,
+    pub clock: Arc<dyn Clock>,
+    /// Rung when there may be something new.
+    pub bell: Arc<Notify>,
+    /// Rung when events were committed.
+    pub told: Arc<Notify>,
+    /// Who we are, among daemons on one database.
+    pub holder: Uuid,
+    pub poll: Duration,
+    /// The raw bytes a family knows an address by.
+    pub raw: fn(&Address) -> Option<Vec<u8>>,
+    /// Where a new network begins, if not at its finalized block.
+    pub start: Option<BlockRef>,
+    /// Compare balances every so many blocks; `None`: never.
+    pub balance_check: Option<u64>,
+}
+
+/// Follows one network.
+#[derive(Debug)]
+pub struct Follower<S> {
+    parts: Parts<S>,
+    known: Option<Standing>,
+    checkpoint: Vec<(String, Vec<u8>)>,
+    policy: Option<Policy>,
+    read_at: Timestamp,
+    leased_until: Timestamp,
+    proved_at: Timestamp,
+    watch: Watch,
+    alarms: BTreeMap<(&'static str, String), Timestamp>,
+}
+
+/// Why a follower stops: the database is gone, or a row is not what it must be.
+pub type FollowError = StoreError;
+
+impl<S: ChainSource> Follower<S> {
+    #[must_use]
+    pub fn new(parts: Parts<S>) -> Self {
+        let never = Timestamp::from_millis(i64::MIN);
+        Self {
+            parts,
+            known: None,
+            checkpoint: Vec::new(),
+            policy: None,
+            read_at: never,
+            leased_until: never,
+            proved_at: never,
+            watch: Watch::new(WatchVersion(0)),
+            alarms: BTreeMap::new(),
+        }
+    }
+
+    fn network(&self) -> NetworkId {
+        self.parts.desk.facts().id.clone()
+    }
+
+    /// Rounds until `stop`. Between rounds it waits for the bell, or for the polling interval.
+    pub async fn run(mut self, stop: crate::supervisor::Stop) -> Result<(), FollowError> {
+        let mut failures: u32 = 0;
+        loop {
+            let outcome = tokio::select! {
+                // A round is cut only before its commit or after it: both lose nothing.
+                () = stop.requested() => break,
+                outcome = self.round() => outcome,
+            };
+            let pause = match outcome {
+                Ok(Outcome::Advanced) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(Outcome::Idle) => {
+                    failures = 0;
+                    self.parts.poll
+                }
+                Ok(Outcome::Standby | Outcome::Halted) => LEASE / 10,
+                Ok(Outcome::Waiting(why)) => {
+                    failures = failures.saturating_add(1);
+                    self.say_alarm(&Alarm { kind: "waiting_for_source", detail: why.to_string() });
+                    backoff(self.parts.poll, failures)
+                }
+                Err(error @ StoreError::Row { .. }) => return Err(error),
+                Err(error) => {
+                    failures = failures.saturating_add(1);
+                    self.known = None;
+                    warn!(network = %self.network(), %error, "the database did not answer; trying again");
+                    backoff(Duration::from_millis(200), failures)
+                }
+            };
+            tokio::select! {
+                () = stop.requested() => break,
+                () = self.parts.bell.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        // Another daemon need not wait for the end of a lease that nobody uses.
+        let _ = network::release(&self.parts.pool, &self.network(), self.parts.holder).await;
+        Ok(())
+    }
+
+    /// One look at the network: at most one stretch, what the network says of it, and what is owed to newer watches.
+    pub async fn round(&mut self) -> Result<Outcome, FollowError> {
+        if !self.lead().await? {
+            return Ok(Outcome::Standby);
+        }
+        let standing = self.standing().await?;
+        self.gauge(&standing);
+        if standing.halted.is_some() {
+            return Ok(Outcome::Halted);
+        }
+        match self.look(standing).await {
+            Ok(outcome) => Ok(outcome),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Source(SourceError::Pruned(why))) => self.stop_for(HaltReason::Pruned, why).await,
+            Err(Trouble::Source(SourceError::Unsupported(why))) => self.stop_for(HaltReason::Unsupported, why).await,
+            Err(Trouble::Source(why)) => Ok(Outcome::Waiting(why)),
+        }
+    }
+
+    async fn look(&mut self, standing: Standing) -> Result<Outcome, Trouble> {
+        let head = self.parts.source.head().await?;
+        self.refresh_watch().await?;
+        metrics::gauge!("amn_network_head_height", "network" => self.network().to_string())
+            .set(lossy(head.tip.at.height));
+        let Some(tip) = standing.tip else {
+            return self.begin(&head).await;
+        };
+        let outcome = if head.tip.at == tip.at {
+            Outcome::Idle
+        } else if head.tip.at.height > tip.at.height {
+            self.advance(tip, &head).await?
+        } else {
+            // Behind us: a node that lags, or a branch that is shorter than ours.
+            self.compare_shorter(tip, &head).await?
+        };
+        self.settle_with(&head).await?;
+        self.prove().await?;
+        if self.backfill().await? {
+            return Ok(Outcome::Advanced);
+        }
+        Ok(outcome)
+    }
+
+    /// The ledger of a new network begins at the configured block, or where the network is final.
+    async fn begin(&mut self, head: &Head) -> Result<Outcome, Trouble> {
+        let at = match self.parts.start {
+            Some(start) => {
+                let header = self.parts.source.header_at(start.height).await?;
+                if header.at != start {
+                    let found = header.at.hash;
+                    let text = format!("start names {} at {}, the chain has {found}", start.hash, start.height);
+                    return Err(SourceError::Unsupported(text).into());
+                }
+                header
+            }
+            None => match head.finalized {
+                Some(finalized) => self.parts.source.header_at(finalized.height).await?,
+                None => head.tip,
+            },
+        };
+        info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
+        self.decide(&Input::Start(at)).await?;
+        Ok(Outcome::Advanced)
+    }
+
+    /// Reads up to the head, reading the next stretch while the last one is decided and written.
+    async fn advance(&mut self, tip: Header, head: &Head) -> Result<Outcome, Trouble> {
+        let up_to = head.tip.at.height;
+        let final_to = head.finalized.map(|f| f.height);
+        let on = Position { tip: tip.at, checkpoint: self.checkpoint.clone() };
+        let mut next = match self.parts.source.segment(&on, up_to, final_to, &self.watch).await {
+            Err(SourceError::Forked(_)) => return self.fork(head).await,
+            other => other?,
+        };
+        loop {
+            let segment = next;
+            let on = Position { tip: segment.tip.at, checkpoint: segment.checkpoint.clone() };
+            let input = Input::Extend(segment);
+            if on.tip.height >= up_to {
+                self.decide(&input).await?;
+                return Ok(Outcome::Idle);
+            }
+            let now = self.parts.clock.now();
+            let (decided, read) = tokio::join!(
+                self.parts.desk.decide(&input, now),
+                self.parts.source.segment(&on, up_to, final_to, &self.watch)
+            );
+            self.note(decided)?;
+            self.mark_passed(head, &on).await?;
+            if !self.lead().await.map_err(Trouble::Store)?
+                || self.known.as_ref().is_some_and(|k| k.tip.map(|t| t.at) != Some(on.tip))
+            {
+                return Ok(Outcome::Advanced);
+            }
+            next = match read {
+                Err(SourceError::Forked(_)) => return Ok(Outcome::Advanced),
+                other => other?,
+            };
+            // Watches that came meanwhile are looked for from the next stretch on.
+            self.refresh_watch().await?;
+        }
+    }
+
+    /// While catching up, the chain's own hash at our tip tells whether our tip is already final.
+    async fn mark_passed(&mut self, head: &Head, on: &Position) -> Result<(), Trouble> {
+        let Some(finalized) = head.finalized.filter(|f| f.height >= on.tip.height) else { return Ok(()) };
+        let same = finalized == on.tip || self.parts.source.header_at(on.tip.height).await?.at == on.tip;
+        if same {
+            let ours = Some(on.tip);
+            self.decide(&Input::Finality { safe: ours, finalized: ours, vouchers: Vec::new() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what the network says of its blocks and which operators stand behind our tip.
+    async fn settle_with(&mut self, head: &Head) -> Result<(), Trouble> {
+        let Some(tip) = self.known.as_ref().and_then(|known| known.tip) else { return Ok(()) };
+        let vouched = |known: &Standing| known.vouchers.values().filter(|at| at.height >= tip.at.height).count();
+        let asked = self.policy.as_ref().and_then(|p| p.require.operators).unwrap_or(1);
+        let enough = self.known.as_ref().is_some_and(|known| vouched(known) >= usize::try_from(asked).unwrap_or(1));
+        let vouchers = if enough { Vec::new() } else { self.parts.source.vouch(&tip).await? };
+        let marks = |at: Option<BlockRef>| at.filter(|at| at.height <= tip.at.height);
+        let (safe, mut finalized) = (marks(head.safe), marks(head.finalized));
+        if finalized.is_none() && head.finalized.is_some() {
+            let on = Position { tip: tip.at, checkpoint: Vec::new() };
+            self.mark_passed(head, &on).await?;
+            finalized = None;
+        }
+        let known = self.known.clone().unwrap_or_default();
+        let news = vouchers.iter().any(|v| known.vouchers.get(&v.operator).is_none_or(|at| *at != v.block))
+            || safe.is_some_and(|at| known.safe != Some(at))
+            || finalized.is_some_and(|at| known.finalized.is_none_or(|old| at.height > old.height));
+        if news {
+            self.decide(&Input::Finality { safe, finalized, vouchers }).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks again for deposits whose evidence falls short of the policy.
+    async fn prove(&mut self) -> Result<(), Trouble> {
+        let now = self.parts.clock.now();
+        if now.millis().saturating_sub(self.proved_at.millis()) < millis(PROVE_EVERY) {
+            return Ok(());
+        }
+        self.proved_at = now;
+        let asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        let short = network::short_of_evidence(&self.parts.pool, &self.network(), &asked).await?;
+        if short.is_empty() {
+            return Ok(());
+        }
+        for (of, block, is) in self.parts.source.prove(&short).await? {
+            self.decide(&Input::Evidence { of, block, is }).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a decision, notes where we stand now, rings for the events and says the alarms.
+    async fn decide(&mut self, input: &Input) -> Result<Vec<Effect>, Trouble> {
+        let decided = self.parts.desk.decide(input, self.parts.clock.now()).await;
+        self.note(decided)
+    }
+
+    fn note(&mut self, decided: Result<Decision, CommandError>) -> Result<Vec<Effect>, Trouble> {
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(CommandError::Store(error)) => return Err(Trouble::Store(error)),
+            Err(CommandError::Refused(why)) => return Err(SourceError::Malformed(why.to_string()).into()),
+        };
+        if decision.events() > 0 {
+            self.parts.told.notify_one();
+        }
+        for effect in &decision.effects {
+            self.say(effect);
+        }
+        self.known = Some(decision.standing);
+        self.checkpoint = decision.checkpoint;
+        Ok(decision.effects)
+    }
+
+    fn say(&mut self, effect: &Effect) {
+        let network = self.network();
+        match effect {
+            Effect::Announce(event) => {
+                metrics::counter!("amn_events_total", "network" => network.to_string(), "event" => event.kind.as_str())
+                    .increment(1);
+                info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
+            }
+            Effect::Rewind { to, from, onto } => {
+                let depth = from.at.height.above(to.at.height);
+                metrics::counter!("amn_reorgs_total", "network" => network.to_string()).increment(1);
+                warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
+            }
+            Effect::Halt(halt) => {
+                metrics::counter!("amn_halts_total", "network" => network.to_string(), "reason" => halt.reason.as_str()).increment(1);
+                tracing::error!(%network, reason = halt.reason.as_str(), detail = halt.detail, "halted until a person looks");
+            }
+            Effect::Cover { tip, .. } => debug!(%network, height = tip.at.height.0, "covered up to {}", tip.at.height),
+            Effect::Observe { observation, .. } => {
+                metrics::counter!("amn_observations_total", "network" => network.to_string(), "kind" => observation.kind.clone())
+                    .increment(1);
+            }
+            Effect::Alarm(alarm) => self.say_alarm(alarm),
+            _ => {}
+        }
+    }
+
+    fn say_alarm(&mut self, alarm: &Alarm) {
+        let network = self.network();
+        metrics::counter!("amn_alarms_total", "network" => network.to_string(), "kind" => alarm.kind).increment(1);
+        let now = self.parts.clock.now();
+        let key = (alarm.kind, alarm.detail.clone());
+        let again = millis(ALARM_AGAIN);
+        self.alarms.retain(|_, said| now.millis().saturating_sub(said.millis()) < again);
+        if !self.alarms.contains_key(&key) {
+            warn!(%network, alarm = alarm.kind, detail = alarm.detail, "alarm: {}", alarm.kind);
+            self.alarms.insert(key, now);
+        }
+    }
+
+    /// Whether this daemon follows the network. The lease saves double work; the revision protects the rows.
+    async fn lead(&mut self) -> Result<bool, StoreError> {
+        let now = self.parts.clock.now();
+        if self.leased_until.millis().saturating_sub(now.millis()) > millis(LEASE) / 3 * 2 {
+            return Ok(true);
+        }
+        let until = Timestamp::from_millis(now.millis().saturating_add(millis(LEASE)));
+        let ours = network::lease(&self.parts.pool, &self.network(), self.parts.holder, now, until).await?;
+        if ours {
+            if self.leased_until < now {
+                self.known = None; // Somebody else may have decided meanwhile.
+            }
+            self.leased_until = until;
+        } else {
+            self.leased_until = Timestamp::from_millis(i64::MIN);
+            self.known = None;
+        }
+        Ok(ours)
+    }
+
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        let now = self.parts.clock.now();
+        let fresh = now.millis().saturating_sub(self.read_at.millis()) < millis(STANDING_AGE_MAX);
+        if let Some(known) = self.known.clone().filter(|_| fresh) {
+            return Ok(known);
+        }
+        let known = self.parts.desk.standing().await?;
+        self.read_at = now;
+        self.known = Some(known.standing.clone());
+        self.checkpoint = known.checkpoint;
+        let changed = self.policy.as_ref().is_some_and(|before| *before != known.policy);
+        self.policy = Some(known.policy.clone());
+        if changed && known.standing.halted.is_none() {
+            info!(network = %self.network(), "the policy changed; what has not settled is judged anew");
+            let now = self.parts.clock.now();
+            let decided = self.parts.desk.decide(&Input::Policy(known.policy), now).await;
+            match self.note(decided) {
+                Ok(_) | Err(Trouble::Source(_)) => {}
+                Err(Trouble::Store(error)) => return Err(error),
+            }
+        }
+        Ok(self.known.clone().unwrap_or_default())
+    }
+
+    async fn refresh_watch(&mut self) -> Result<(), StoreError> {
+        loop {
+            let page =
+                network::watches_above(&self.parts.pool, &self.network(), self.watch.version, WATCH_PAGE).await?;
+            let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
+            for new in page {
+                self.watch.version = new.version;
+                match (self.parts.raw)(&new.address) {
+                    Some(raw) => self.watch.insert(&raw, new.native),
+                    None => {
+                        let detail = format!("{} is no address of this family", new.address);
+                        self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
+                    }
+                }
+            }
+            if !more {
+                metrics::gauge!("amn_watched_addresses", "network" => self.network().to_string())
+                    .set(count(self.watch.len()));
+                return Ok(());
+            }
+        }
+    }
+
+    async fn stop_for(&mut self, reason: HaltReason, detail: String) -> Result<Outcome, FollowError> {
+        match self.decide(&Input::Halt(Halt { reason, detail })).await {
+            Ok(_) => Ok(Outcome::Halted),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Source(why)) => Ok(Outcome::Waiting(why)),
+        }
+    }
+
+    fn gauge(&self, standing: &Standing) {
+        let network = self.network().to_string();
+        metrics::gauge!("amn_network_halted", "network" => network.clone())
+            .set(f64::from(u8::from(standing.halted.is_some())));
+        if let Some(tip) = standing.tip {
+            metrics::gauge!("amn_network_tip_height", "network" => network.clone()).set(lossy(tip.at.height));
+            metrics::gauge!("amn_network_tip_time_seconds", "network" => network).set(seconds(tip.time));
+        }
+    }
+}
+
+/// What stops a round: our database, or their chain.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// Twice the pause for each failure, at most half a minute: a chain that comes back is followed soon.
+fn backoff(first: Duration, failures: u32) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(Duration::from_secs(30))
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture; heights are far below 2^53")]
+fn lossy(height: Height) -> f64 {
+    height.0 as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
+fn seconds(at: Timestamp) -> f64 {
+    at.seconds() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
+fn count(of: usize) -> f64 {
+    of as f64
+}

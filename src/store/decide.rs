@@ -1,0 +1,227 @@
+//! Takes decisions: fence, load, `step`, write, commit. Nothing else changes what is known of a network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use amn_core::block::{Header, Height, NetworkId};
+use amn_core::confirmation::Policy;
+use amn_core::engine::{Command, Effect, Headers, Input, Refusal, Standing};
+use amn_core::network::SharedFacts;
+use amn_core::timestamp::Timestamp;
+use sqlx::PgPool;
+
+use super::rows::to_time;
+use super::{StoreError, load, write};
+
+/// How often a decision is taken anew because another came first, before the caller hears of it.
+/// Each round means that somebody else made progress, so the bound is only met by a broken database.
+const ROUNDS_MAX: u32 = 50;
+
+/// What was decided and committed.
+#[derive(Debug)]
+pub struct Decision {
+    pub effects: Vec<Effect>,
+    pub standing: Standing,
+    pub checkpoint: Vec<(String, Vec<u8>)>,
+}
+
+impl Decision {
+    /// How many events were told.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.effects.iter().filter(|e| matches!(e, Effect::Announce(_))).count()
+    }
+}
+
+/// What is known of a network between decisions: to look by, never to decide by.
+#[derive(Debug)]
+pub struct Known {
+    pub standing: Standing,
+    pub policy: Policy,
+    pub checkpoint: Vec<(String, Vec<u8>)>,
+}
+
+/// Where decisions on one network are taken. Keeps its headers in memory between them: they are
+/// exact for a `chain_revision`, and the fence tells when that has moved on.
+#[derive(Debug)]
+pub struct Desk {
+    pool: PgPool,
+    facts: SharedFacts,
+    revision: u64,
+    headers: Option<(i64, Arc<BTreeMap<Height, Header>>)>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(pool: PgPool, facts: SharedFacts) -> Self {
+        Self { pool, facts, revision: 0, headers: None }
+    }
+
+    #[must_use]
+    pub fn facts(&self) -> &SharedFacts {
+        &self.facts
+    }
+
+    /// Where the network stands, its policy and the checkpoint of its source, as of now.
+    pub async fn standing(&mut self) -> Result<Known, StoreError> {
+        let row = load::peek(&self.pool, &self.facts.id).await?;
+        self.revision = row.standing.revision;
+        Ok(Known { standing: row.standing, policy: row.policy, checkpoint: row.checkpoint })
+    }
+
+    /// The remembered headers, for walking back.
+    pub async fn headers(&mut self) -> Result<Arc<BTreeMap<Height, Header>>, StoreError> {
+        load::headers(&self.pool, &self.facts.id).await
+    }
+
+    /// Takes a decision and commits it; without effects nothing is written.
+    pub async fn decide(&mut self, input: &Input, now: Timestamp) -> Result<Decision, CommandError> {
+        for _ in 0..ROUNDS_MAX {
+            match self.round(input, now, None).await {
+                Err(CommandError::Store(StoreError::Stale)) => {}
+                other => return other,
+            }
+        }
+        Err(StoreError::Stale.into())
+    }
+
+    async fn round(&mut self, input: &Input, now: Timestamp, actor: Option<&str>) -> Result<Decision, CommandError> {
+        let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
+        let row = self.fence(&mut tx).await?;
+        // Commands judge no header; everything else does.
+        let headers = match input {
+            Input::Command(_) => Arc::default(),
+            _ => self.cached(&mut tx, row.chain_revision).await?,
+        };
+        let mut state = load::bare(&row, self.facts.clone(), Headers::new(headers), now);
+        load::fill(&mut tx, &mut state, input).await?;
+        let effects = amn_core::engine::step(&state, input)?;
+        let silent = effects.iter().all(|e| matches!(e, Effect::Alarm(_)));
+        if silent && actor.is_none() {
+            tx.rollback().await.map_err(StoreError::from)?;
+            self.revision = row.standing.revision.saturating_sub(1);
+            if !matches!(input, Input::Command(_)) {
+                self.headers = Some((row.chain_revision, state.headers.into_base()));
+            }
+            let standing = Standing { revision: self.revision, ..row.standing };
+            return Ok(Decision { effects, standing, checkpoint: row.checkpoint });
+        }
+        for effect in &effects {
+            state.apply(effect);
+        }
+        let checkpoint = effects
+            .iter()
+            .rev()
+            .find_map(|e| if let Effect::Cover { checkpoint, .. } = e { Some(checkpoint.clone()) } else { None })
+            .unwrap_or(row.checkpoint);
+        write::write(&mut tx, &state, &effects, &checkpoint).await?;
+        if let Some(actor) = actor {
+            audit(&mut tx, &self.facts.id, input, actor, now).await?;
+        }
+        let chain = effects.iter().any(|e| {
+            matches!(e, Effect::Start { .. } | Effect::Advance { .. } | Effect::Rewind { .. } | Effect::Forget { .. })
+        });
+        self.headers = None;
+        tx.commit().await.map_err(StoreError::from)?;
+        self.revision = state.standing.revision;
+        if !matches!(input, Input::Command(_)) {
+            self.headers = Some((row.chain_revision + i64::from(chain), state.headers.into_base()));
+        }
+        Ok(Decision { effects, standing: state.standing, checkpoint })
+    }
+
+    /// Takes the fence. Where somebody else moved it, reads where it is and says stale.
+    async fn fence(&mut self, tx: &mut sqlx::PgConnection) -> Result<load::Row, StoreError> {
+        if let Some(row) = load::fence(tx, &self.facts.id, self.revision).await? {
+            return Ok(row);
+        }
+        // Under the row's lock, so that the number read here is the one that is updated.
+        let id = self.facts.id.as_str();
+        let revision = sqlx::query_scalar!("select revision from amn.network where id = $1 for update", id)
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or_else(|| StoreError::row("amn.network", "id", &self.facts.id, "there is no such row"))?;
+        self.revision = u64::try_from(revision).unwrap_or_default();
+        load::fence(tx, &self.facts.id, self.revision).await?.ok_or(StoreError::Stale)
+    }
+
+    async fn cached(
+        &mut self,
+        tx: &mut sqlx::PgConnection,
+        chain_revision: i64,
+    ) -> Result<Arc<BTreeMap<Height, Header>>, StoreError> {
+        match self.headers.take() {
+            Some((known, headers)) if known == chain_revision => Ok(headers),
+            _ => load::headers(tx, &self.facts.id).await,
+        }
+    }
+}
+
+/// Carries out what a person or a backend asks for, and writes down who asked, in one transaction.
+pub async fn command(
+    pool: &PgPool,
+    facts: SharedFacts,
+    command: Command,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Decision, CommandError> {
+    let mut desk = Desk::new(pool.clone(), facts);
+    for _ in 0..ROUNDS_MAX {
+        match desk.round(&Input::Command(command), now, Some(actor)).await {
+            Err(CommandError::Store(StoreError::Stale)) => {}
+            other => return other,
+        }
+    }
+    Err(StoreError::Stale.into())
+}
+
+async fn audit(
+    tx: &mut sqlx::PgConnection,
+    network: &NetworkId,
+    input: &Input,
+    actor: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Input::Command(command) = input else { return Ok(()) };
+    let (action, subject, detail) = match command {
+        Command::Cancel { intent } => ("cancel", intent.to_string(), serde_json::json!({})),
+        Command::Accept { intent } => ("accept", intent.to_string(), serde_json::json!({})),
+        Command::Assign { deposit, intent } => ("assign", deposit.to_string(), serde_json::json!({ "intent": intent })),
+        Command::Unassign { deposit } => ("unassign", deposit.to_string(), serde_json::json!({})),
+        Command::Resume { accept_fork } => {
+            ("resume", network.to_string(), serde_json::json!({ "accept_fork": accept_fork }))
+        }
+    };
+    record_audit(tx, actor, action, &subject, &detail, now).await
+}
+
+/// One line in the log that only grows.
+pub async fn record_audit(
+    tx: &mut sqlx::PgConnection,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &serde_json::Value,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into amn.audit (at, actor, action, subject, detail) values ($1, $2, $3, $4, $5)",
+        to_time(now),
+        actor,
+        action,
+        subject,
+        detail,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! The rows of a network outside decisions: its registration, its lease, its watches.
+
+use amn_core::block::{Address, Height, NetworkId};
+use amn_core::id::IntentId;
+use amn_core::network::Facts;
+use amn_core::source::WatchVersion;
+use amn_core::timestamp::Timestamp;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::StoreError;
+use super::rows::{cell, height, to_time};
+
+/// Writes a network and its assets as configured. A network never changes the chain it speaks of.
+pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), StoreError> {
+    let mut tx = pool.begin().await?;
+    let chain = sqlx::query_scalar!(
+        r#"
+        insert into amn.network (id, family, chain, policy, block_time_ms)
+        values ($1, $2, $3, $4, $5)
+        on conflict (id) do update set policy = excluded.policy, block_time_ms = excluded.block_time_ms
+        returning chain
+        "#,
+        facts.id.as_str(),
+        family,
+        facts.chain,
+        serde_json::to_value(&facts.policy).unwrap_or_default(),
+        i64::try_from(facts.block_time_ms).unwrap_or(i64::MAX),
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    if chain != facts.chain {
+        return Err(StoreError::row(
+            "amn.network",
+            "chain",
+            &facts.id,
+            format!("the database knows it as {chain}, the configuration as {}", facts.chain),
+        ));
+    }
+    sqlx::query!("update amn.asset set listed = false where network_id = $1", facts.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    for asset in &facts.assets {
+        let decimals = sqlx::query_scalar!(
+            r#"
+            insert into amn.asset (network_id, id, symbol, decimals, native, listed)
+            values ($1, $2, $3, $4, $5, true)
+            on conflict (network_id, id) do update set symbol = excluded.symbol, listed = true
+            returning decimals
+            "#,
+            facts.id.as_str(),
+            asset.id.as_str(),
+            asset.symbol,
+            i16::from(asset.decimals),
+            asset.native,
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if decimals != i16::from(asset.decimals) {
+            return Err(StoreError::row(
+                "amn.asset",
+                "decimals",
+                &asset.id,
+                format!("the database knows {decimals}, the configuration {}", asset.decimals),
+            ));
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes or renews the lease of a network. `false`: somebody else holds it.
+pub async fn lease(
+    pool: &PgPool,
+    network: &NetworkId,
+    holder: Uuid,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        r#"
+        insert into amn.lease as l (network_id, holder, until)
+        values ($1, $2, $4)
+        on conflict (network_id) do update set holder = excluded.holder, until = excluded.until
+        where l.holder = $2 or l.until < $3
+        "#,
+        network.as_str(),
+        holder,
+        to_time(now),
+        to_time(until),
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives the lease up, so that another daemon need not wait for its end.
+pub async fn release(pool: &PgPool, network: &NetworkId, holder: Uuid) -> Result<(), StoreError> {
+    sqlx::query!("delete from amn.lease where network_id = $1 and holder = $2", network.as_str(), holder)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// A watch that became visible after `since`.
+#[derive(Debug)]
+pub struct NewWatch {
+    pub version: WatchVersion,
+    pub address: Address,
+    pub native: bool,
+}
+
+/// Watches above a version, in order; at most `limit`.
+pub async fn watches_above(
+    pool: &PgPool,
+    network: &NetworkId,
+    since: WatchVersion,
+    limit: i64,
+) -> Result<Vec<NewWatch>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select version, address, native
+        from amn.watch
+        where network_id = $1 and version > $2
+        order by version
+        limit $3
+        "#,
+        network.as_str(),
+        i64::try_from(since.0).unwrap_or(i64::MAX),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let version = cell("amn.watch", "version", &row.address).count(row.version)?;
+            Ok(NewWatch { version: WatchVersion(version), address: Address::new(&row.address), native: row.native })
+        })
+        .collect()
+}
+
+/// A watch whose past must be read again.
+#[derive(Debug)]
+pub struct Backfill {
+    pub intent: IntentId,
+    pub address: Address,
+    pub native: bool,
+    pub from: Height,
+    pub to: Height,
+}
+
+/// Watches with something to read again, those that reach furthest back first; at most `limit`.
+pub async fn backfills(pool: &PgPool, network: &NetworkId, limit: i64) -> Result<Vec<Backfill>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select intent_id, address, native, backfill_from as "backfill_from!", backfill_to as "backfill_to!"
+        from amn.watch
+        where network_id = $1 and backfill_from is not null
+        order by backfill_from
+        limit $2
+        "#,
+        network.as_str(),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let at = |column| cell("amn.watch", column, &row.intent_id);
+            Ok(Backfill {
+                intent: IntentId(row.intent_id.as_u128()),
+                from: at("backfill_from").height(row.backfill_from)?,
+                to: at("backfill_to").height(row.backfill_to)?,
+                native: row.native,
+                address: Address::new(&row.address),
+            })
+        })
+        .collect()
+}
+
+/// The end of the stretch at or below a height: where reading again may begin.
+pub async fn boundary_at_or_below(
+    db: &mut PgConnection,
+    network: &NetworkId,
+    at: Height,
+) -> Result<Option<amn_core::block::BlockRef>, StoreError> {
+    let row = sqlx::query!(
+        r#"
+        select to_height, tip_hash as "tip_hash!: Vec<u8>"
+        from amn.segment
+        where network_id = $1 and to_height <= $2
+        order by to_height desc
+        limit 1
+        "#,
+        network.as_str(),
+        height(at),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        let cell = |column| cell("amn.segment", column, network);
+        Ok(amn_core::block::BlockRef {
+            height: cell("to_height").height(row.to_height)?,
+            hash: cell("tip_hash").hash(&row.tip_hash)?,
+        })
+    })
+    .transpose()
+}
+
+/// Pending deposits whose evidence falls short of what the network's own policy asks: what to prove again.
+/// At most 100 at a time; the rest has its turn when these are better known.
+pub async fn short_of_evidence(
+    pool: &PgPool,
+    network: &NetworkId,
+    asked: &amn_core::confirmation::Require,
+) -> Result<Vec<(amn_core::block::TransferId, amn_core::block::BlockRef)>, StoreError> {
+    let proven = asked.inclusion == Some(amn_core::block::Inclusion::Proven);
+    let operators = asked.operators.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
+    let rows = sqlx::query!(
+        r#"
+        select id, tx_hash as "tx_hash!: Vec<u8>", kind, index_in_tx, block_height, block_hash as "block_hash!: Vec<u8>"
+        from amn.deposit
+        where network_id = $1 and status = 'seen'
+          and (($2 and inclusion = 'reported' and kind <> 'internal') or (not linked and cardinality(operators) < $3))
+        order by changed_at
+        limit 100
+        "#,
+        network.as_str(),
+        proven,
+        operators,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let at = |column| cell("amn.deposit", column, &row.id);
+            let transfer = amn_core::block::TransferId {
+                tx: at("tx_hash").hash(&row.tx_hash)?,
+                kind: at("kind").word(&row.kind)?,
+                index: at("index_in_tx").count(row.index_in_tx.into())?,
+            };
+            let block = amn_core::block::BlockRef {
+                height: at("block_height").height(row.block_height)?,
+                hash: at("block_hash").hash(&row.block_hash)?,
+            };
+            Ok((transfer, block))
+        })
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! The API over real HTTP, on a real database.
+
+mod access;
+mod bad_input;
+mod deposits;
+mod intents;
+mod layers;
+mod networks;
+mod openapi;
+mod stand;
+mod webhooks;
