@@ -237,6 +237,8 @@ fn the_words_of_the_code_are_the_words_of_the_document() {
     };
     use amn_scanner::api::auth::Scope;
     assert_eq!(words("Scope"), Scope::ALL.iter().map(|s| s.as_str()).collect());
+    let events = words("EventName").into_iter().filter(|word| *word != "endpoint.test");
+    assert!(events.eq(amn_scanner::api::EVENTS.iter().copied()), "in the order of the alphabet too");
     use amn_core::intent::Status;
     assert_eq!(words("IntentStatus"), Status::ALL.iter().map(|s| s.as_str()).collect());
 }
