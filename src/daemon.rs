@@ -106,8 +106,9 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts).await?;
     }
-    let listener =
-        TcpListener::bind(config.server.listen).await.map_err(|error| StartError::Listen(config.server.listen, error))?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .map_err(|error| StartError::Listen(config.server.listen, error))?;
 
     let supervisor = Supervisor::new();
     let ground = Ground {
@@ -228,7 +229,12 @@ fn serve_api(
             Ok(())
         }
     });
-    let door = chains::Door::new(ground.pool.clone(), networks.clone(), Guard::new(guard_policy(config)), ground.clock.clone());
+    let door = chains::Door::new(
+        ground.pool.clone(),
+        networks.clone(),
+        Guard::new(guard_policy(config)),
+        ground.clock.clone(),
+    );
     let (door, of) = (Arc::new(door), networks.clone());
     let state = AppState {
         pool: ground.pool.clone(),
@@ -238,7 +244,8 @@ fn serve_api(
         decide: door,
         metrics: Arc::new(move || metrics.render()),
         endpoints: Arc::new(move |id| {
-            let health = of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect::<Vec<_>>());
+            let health =
+                of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect::<Vec<_>>());
             serde_json::to_value(health.unwrap_or_default()).unwrap_or_default()
         }),
         wake: ground.told.clone(),
@@ -318,4 +325,3 @@ async fn identified(served: &Served, stop: &Stop) -> bool {
         }
     }
 }
-

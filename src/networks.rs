@@ -113,9 +113,9 @@ impl Served {
     /// How often the head is asked for when nothing rings.
     #[must_use]
     pub fn poll(&self) -> Duration {
-        self.config.poll.unwrap_or_else(|| {
-            Duration::from_millis(self.facts.block_time_ms / 4).clamp(POLL_MIN, POLL_MAX)
-        })
+        self.config
+            .poll
+            .unwrap_or_else(|| Duration::from_millis(self.facts.block_time_ms / 4).clamp(POLL_MIN, POLL_MAX))
     }
 
     /// The raw bytes the family knows an address by.
@@ -158,9 +158,7 @@ impl Served {
     /// The receiving address of that index under a watch-only account key.
     pub fn derive(&self, xpub: &str, index: u32) -> Result<Address, String> {
         match self.kind {
-            Kind::Evm(_) => {
-                Xpub::parse(xpub).and_then(|xpub| xpub.address(index)).map_err(|error| error.to_string())
-            }
+            Kind::Evm(_) => Xpub::parse(xpub).and_then(|xpub| xpub.address(index)).map_err(|error| error.to_string()),
         }
     }
 
@@ -241,7 +239,6 @@ fn endpoint(of: &config::Endpoint) -> EndpointConfig {
     endpoint.burst = of.burst.and_then(NonZeroU32::new);
     endpoint.concurrency = of.concurrency as usize;
     endpoint.timeout = of.timeout;
-    endpoint.headers =
-        of.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.reveal()))).collect();
+    endpoint.headers = of.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.reveal()))).collect();
     endpoint
 }

@@ -522,6 +522,6 @@ mod tests {
         let Scene { tasks, .. } = scene();
         let stop = tasks.stop();
         stop.request();
-        assert!(!stop.sleep(Duration::from_secs(3_600)).await);
+        assert!(!stop.sleep(Duration::from_hours(1)).await);
     }
 }

@@ -100,6 +100,7 @@ pub enum Unit {
     Count,
     Seconds,
     Blocks,
+    Height,
 }
 
 /// A metric as dashboards know it.
@@ -126,12 +127,16 @@ macro_rules! metrics_list {
 }
 
 metrics_list! {
-    NETWORK_TIP = "amn_network_tip_blocks", Kind::Gauge(Unit::Blocks), ["network"], "Height up to which the network is covered.";
-    NETWORK_HEAD = "amn_network_head_blocks", Kind::Gauge(Unit::Blocks), ["network"], "Height of the newest block any node has told us of.";
-    NETWORK_FINALIZED = "amn_network_finalized_blocks", Kind::Gauge(Unit::Blocks), ["network"], "Height the network itself calls finalized.";
+    NETWORK_TIP = "amn_network_tip_height", Kind::Gauge(Unit::Height), ["network"], "Height up to which the network is covered.";
+    NETWORK_HEAD = "amn_network_head_height", Kind::Gauge(Unit::Height), ["network"], "Height of the newest block any node has told us of.";
+    NETWORK_FINALIZED = "amn_network_finalized_height", Kind::Gauge(Unit::Height), ["network"], "Height the network itself calls finalized.";
+    NETWORK_TIP_TIME = "amn_network_tip_time_seconds", Kind::Gauge(Unit::Seconds), ["network"], "Chain time of the covered tip, in seconds since 1970.";
     NETWORK_LAG = "amn_network_lag_seconds", Kind::Gauge(Unit::Seconds), ["network"], "Age of the covered tip beyond the network's own block time.";
     NETWORK_HALTED = "amn_network_halted", Kind::Gauge(Unit::Count), ["network"], "1 while the network stands still for a person.";
     NETWORK_UNAGREED = "amn_network_unagreed", Kind::Gauge(Unit::Count), ["network"], "1 while a fork waits for operators to agree on it.";
+    HALTS = "amn_halts_total", Kind::Counter, ["network", "reason"], "Times a network stopped for a person.";
+    ALARMS = "amn_alarms_total", Kind::Counter, ["network", "kind"], "Times something was seen that a person should know of.";
+    WATCHED = "amn_watched_addresses", Kind::Gauge(Unit::Count), ["network"], "Addresses that are looked for.";
     BLOCKS_COVERED = "amn_blocks_covered_total", Kind::Counter, ["network"], "Blocks read, decided and committed.";
     TRANSFERS_READ = "amn_transfers_read_total", Kind::Counter, ["network"], "Transfers decoded, ours or not.";
     OBSERVATIONS = "amn_observations_total", Kind::Counter, ["network", "kind"], "Things seen that credit nobody: dust, malformed or unrepresentable transfers.";
@@ -140,12 +145,13 @@ metrics_list! {
     REORG_DEPTH = "amn_reorg_depth_blocks", Kind::Histogram(Unit::Blocks), ["network"], "Blocks undone by a reorg.";
     DECISION_TIME = "amn_decision_seconds", Kind::Histogram(Unit::Seconds), ["network", "input"], "From loading the state to the commit of one decision.";
     DECISIONS_STALE = "amn_decisions_stale_total", Kind::Counter, ["network"], "Decisions rolled back because another daemon or command was first.";
-    EVENTS = "amn_events_total", Kind::Counter, ["event"], "Events committed.";
+    EVENTS = "amn_events_total", Kind::Counter, ["network", "event"], "Events committed.";
     EVENTS_UNNUMBERED = "amn_events_unnumbered", Kind::Gauge(Unit::Count), [], "Committed events that the sequencer has not numbered yet.";
     ATTEMPTS = "amn_webhook_attempts_total", Kind::Counter, ["outcome"], "Tries to deliver, by outcome.";
     ATTEMPT_TIME = "amn_webhook_attempt_seconds", Kind::Histogram(Unit::Seconds), [], "Duration of one try, body included.";
     DELIVERY_TIME = "amn_webhook_delivery_seconds", Kind::Histogram(Unit::Seconds), [], "From the commit of an event to its delivery.";
     DELIVERIES_PENDING = "amn_webhook_deliveries_pending", Kind::Gauge(Unit::Count), ["lane"], "Deliveries on their way, by lane.";
+    DELIVERIES_OLDEST = "amn_webhook_oldest_undelivered_seconds", Kind::Gauge(Unit::Seconds), [], "Age of the oldest event that somebody still waits for.";
     DEAD_LETTERS = "amn_webhook_dead_letters_total", Kind::Counter, ["reason"], "Deliveries given up until somebody redrives them.";
     RPC_REQUESTS = "amn_rpc_requests_total", Kind::Counter, ["network", "endpoint", "outcome"], "Requests to nodes.";
     RPC_TIME = "amn_rpc_request_seconds", Kind::Histogram(Unit::Seconds), ["network", "endpoint"], "Duration of a request to a node.";
@@ -160,6 +166,8 @@ metrics_list! {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::{Path, PathBuf};
 
     use super::*;
 
@@ -177,9 +185,12 @@ mod tests {
             assert!(name.starts_with("amn_") && help.ends_with('.'), "{name}");
             let ends = match kind {
                 Kind::Counter => "_total",
-                Kind::Gauge(Unit::Seconds) | Kind::Histogram(Unit::Seconds) => "_seconds",
-                Kind::Gauge(Unit::Blocks) | Kind::Histogram(Unit::Blocks) => "_blocks",
-                Kind::Gauge(Unit::Count) | Kind::Histogram(Unit::Count) => "",
+                Kind::Gauge(unit) | Kind::Histogram(unit) => match unit {
+                    Unit::Seconds => "_seconds",
+                    Unit::Blocks => "_blocks",
+                    Unit::Height => "_height",
+                    Unit::Count => "",
+                },
             };
             assert!(name.ends_with(ends), "{name} does not end with {ends}");
             assert!(labels.iter().all(|label| LABELS.contains(label)), "{name}: {labels:?}");
@@ -205,5 +216,40 @@ mod tests {
     fn a_wrong_filter_is_named() {
         assert!(parse_filter("info,amn_scanner=debug").is_ok());
         assert!(parse_filter("amn_scanner=loud").is_err());
+    }
+
+    /// The library crates cannot name our constants: what they count by name must be in the list.
+    #[test]
+    fn every_metric_that_is_counted_is_described() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut sources = Vec::new();
+        for dir in ["src", "core/src", "rpc/src", "chains"] {
+            rust_files(&root.join(dir), &mut sources);
+        }
+        assert!(sources.len() > 10, "the sources were found");
+        let known: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+        for path in sources.into_iter().filter(|path| !path.ends_with(file!())) {
+            let text = fs::read_to_string(&path).unwrap();
+            for call in ["counter!(", "gauge!(", "histogram!("] {
+                for counted in text.split(call).skip(1) {
+                    let Some(name) = counted.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next())
+                    else {
+                        continue;
+                    };
+                    assert!(known.contains(name), "{name} in {} is not described in telemetry.rs", path.display());
+                }
+            }
+        }
+    }
+
+    fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rust_files(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push(path);
+            }
+        }
     }
 }

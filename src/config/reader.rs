@@ -168,7 +168,8 @@ impl<'a> Section<'a> {
         let begins: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         let allowed = format!("a URL that begins with {}", begins.join(" or "));
         match Url::parse(&text) {
-            Ok(url) if schemes.contains(&url.scheme()) && url.host_str().is_some_and(|host| !host.is_empty()) => {
+            // A database may be reached by its socket's folder, in a parameter: then no host is named.
+            Ok(url) if schemes.contains(&url.scheme()) && (url.has_host() || is_database(&url)) => {
                 Some(SecretUrl::new(url))
             }
             Ok(url) if url.has_host() => {
@@ -319,6 +320,10 @@ impl<'a> Section<'a> {
             self.notes.add(&entry.key_at, &join(&self.path, key), format!("is not a known key; {hint}"));
         }
     }
+}
+
+fn is_database(url: &Url) -> bool {
+    url.scheme().starts_with("postgres")
 }
 
 fn join(path: &str, key: &str) -> String {

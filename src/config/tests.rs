@@ -303,6 +303,7 @@ fn the_environment_overrides_the_file_and_is_named_when_it_is_wrong() {
         problems("", &[("AMN_WEBHOOK__PORTS", "1")]),
         "AMN_WEBHOOK__PORTS: webhook: is not a known key; did you mean webhooks?"
     );
+    assert_eq!(read("", &[("AMN_STATE_DIR", "/s")]).unwrap().database.data_dir, Path::new("/s/postgres"));
     // Variables of tests and scripts are not ours.
     assert!(read("", &[("AMN_SOAK", "full"), ("AMN_REAL_DATA", "/x"), ("HOME", "/root")]).is_ok());
 }
@@ -348,6 +349,14 @@ fn overrides_of_terms_and_tiers_are_read_as_the_rules_know_them() {
 }
 
 #[test]
+fn a_database_may_be_reached_by_its_socket() {
+    for url in ["postgres:///amn?host=/run/postgresql", "postgresql://amn@localhost/amn?host=%2Frun"] {
+        let config = read(&format!("[database]\nurl = \"{url}\""), &[]).unwrap();
+        assert_eq!(config.database.url.unwrap().reveal(), url);
+    }
+}
+
+#[test]
 fn ranges_hold_what_is_in_them() {
     let holds = |cidr: &str, address: &str| cidr.parse::<Cidr>().unwrap().contains(address.parse().unwrap());
     assert!(holds("10.0.0.0/8", "10.255.0.1") && !holds("10.0.0.0/8", "11.0.0.1"));
@@ -370,15 +379,9 @@ fn the_documented_file_as_it_is_says_what_silence_says() {
 
 #[test]
 fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
-    let all: String = DOCUMENTED
-        .lines()
-        .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
-                .unwrap_or(line)
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let is_setting = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
+    let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
     let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY"]
         .map(|name| (name, key))

@@ -97,12 +97,15 @@ impl<'t> Lines<'t> {
     }
 }
 
+/// Keys that stand in no table.
+const TOP_LEVEL: [&str; 2] = ["ENVIRONMENT", "STATE_DIR"];
+
 /// Overrides `key`s by variables: `AMN_SERVER__LISTEN` is `server.listen`, `AMN_NETWORKS__BASE__ENDPOINTS__0__URL` is the
-/// `url` of the first endpoint. A name without `__` is not ours (tests and scripts have their own), `AMN_ENVIRONMENT` excepted.
+/// `url` of the first endpoint. A name without `__` is not ours (tests and scripts have their own), the two of the top level excepted.
 pub(super) fn override_by(table: &mut Table, variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
     for (name, value) in variables {
         let Some(key) = name.strip_prefix("AMN_") else { continue };
-        if !key.contains("__") && key != "ENVIRONMENT" {
+        if !key.contains("__") && !TOP_LEVEL.contains(&key) {
             continue;
         }
         let steps: Vec<String> = key.split("__").map(str::to_lowercase).collect();

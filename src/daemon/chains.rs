@@ -83,8 +83,7 @@ impl Decide for Door {
     ) -> BoxFuture<'a, Result<(), CommandError>> {
         Box::pin(async move {
             let served = self.served(network).map_err(|reason| CommandError::Refused { reason })?;
-            let decided =
-                decide::command(&self.pool, served.facts.clone(), command, actor, self.clock.now()).await;
+            let decided = decide::command(&self.pool, served.facts.clone(), command, actor, self.clock.now()).await;
             match decided {
                 Ok(_) => Ok(()),
                 Err(decide::CommandError::Refused(Refusal::NotFound(what))) => Err(CommandError::NotFound(what.into())),

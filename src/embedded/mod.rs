@@ -31,7 +31,7 @@ const NAME: &str = "amn";
 /// Names the socket's file; nothing listens on it.
 const PORT: u16 = 5432;
 /// Making a cluster takes seconds, recovering a large one from its log perhaps minutes.
-const READY_WITHIN: Duration = Duration::from_secs(180);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 /// How long orphans of a killed server may take to let go of its memory.
 const ORPHANS_END_WITHIN: Duration = Duration::from_secs(15);
 /// A glance at a log, not an archive.

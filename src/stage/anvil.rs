@@ -66,11 +66,7 @@ impl Anvil {
             None => command.arg("--no-mining"),
         };
         let child = command.spawn().map_err(|error| StageError::because("anvil does not start", error))?;
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .map_err(|error| StageError::because("the HTTP client", error))?;
+        let client = super::client()?;
         let anvil = Self { child, port, client };
         let ready = async {
             while anvil.rpc("eth_chainId", json!([])).await.is_err() {
@@ -183,7 +179,10 @@ fn text(value: Value) -> Result<String, StageError> {
 }
 
 fn parse(value: &Value) -> Result<Address, StageError> {
-    value.as_str().and_then(|text| text.parse().ok()).ok_or_else(|| StageError(format!("expected an address, got {value}")))
+    value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| StageError(format!("expected an address, got {value}")))
 }
 
 /// Where npm put the binary: beside us, or above us, or on the path.

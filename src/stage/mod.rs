@@ -16,3 +16,13 @@ impl StageError {
         Self(format!("{what}: {why}"))
     }
 }
+
+/// The client that plays speak HTTP with: no proxy, and half a minute for an answer.
+fn client() -> Result<reqwest::Client, StageError> {
+    amn_rpc::install_crypto();
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(std::time::Duration::from_secs(30))
+        .build()
+        .map_err(|error| StageError::because("the HTTP client", error))
+}

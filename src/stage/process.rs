@@ -56,7 +56,9 @@ impl Daemon {
 
     /// Asks it to stop, and waits; its exit code.
     pub async fn stop(&mut self) -> Result<Option<i32>, StageError> {
-        if let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) =
+            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|error| StageError::because("stopping the daemon", error))?;
         }
@@ -85,9 +87,9 @@ impl Daemon {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(READY_WITHIN, ready)
-            .await
-            .map_err(|_| StageError(format!("the daemon does not answer within {READY_WITHIN:?}; see {}", self.log.display())))?
+        tokio::time::timeout(READY_WITHIN, ready).await.map_err(|_| {
+            StageError(format!("the daemon does not answer within {READY_WITHIN:?}; see {}", self.log.display()))
+        })?
     }
 }
 
@@ -109,11 +111,7 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, StageError> 
 impl Api {
     /// A client for `base`, such as `http://127.0.0.1:8080`.
     pub fn new(base: impl Into<String>, key: impl Into<String>) -> Result<Self, StageError> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .map_err(|error| StageError::because("the HTTP client", error))?;
+        let client = super::client()?;
         Ok(Self { base: base.into(), key: key.into(), client })
     }
 
@@ -139,7 +137,7 @@ impl Api {
 
     /// An endpoint for a tenant's events; its secret.
     pub async fn endpoint(&self, tenant: Option<&str>, url: &str) -> Result<String, StageError> {
-        let made = self.post("/v1/endpoints", json!({"tenant": tenant, "url": url})).await?;
+        let made = self.post("/v1/webhook-endpoints", json!({"tenant": tenant, "url": url})).await?;
         made["secret"].as_str().map(str::to_owned).ok_or_else(|| StageError(format!("no secret in {made}")))
     }
 }

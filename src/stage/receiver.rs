@@ -121,11 +121,13 @@ async fn hear(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
     let status = {
         let mut inner = receiver.lock();
-        let signed = inner.secret.as_ref().is_some_and(|secret| {
-            signature::verify(secret, &header("x-signature"), &body, SystemClock.now()).is_ok()
-        });
+        let signed = inner
+            .secret
+            .as_ref()
+            .is_some_and(|secret| signature::verify(secret, &header("x-signature"), &body, SystemClock.now()).is_ok());
         let status = inner.script.pop_front().unwrap_or(200);
-        let event = serde_json::from_slice::<Value>(&body).unwrap_or_default()["event"].as_str().unwrap_or("?").to_owned();
+        let event =
+            serde_json::from_slice::<Value>(&body).unwrap_or_default()["event"].as_str().unwrap_or("?").to_owned();
         let id = header("webhook-id");
         inner.heard.push(Heard { at, id, event, body: body.to_vec(), signed, status });
         status

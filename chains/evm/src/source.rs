@@ -16,8 +16,8 @@ mod range;
 mod trouble;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use amn_core::block::{
     Address, Block, BlockRef, Evidence, Header, Height, Inclusion, Kind, Observation, Operator, TransferId,
@@ -32,7 +32,7 @@ use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
 pub use explain::{Explained, Move};
-use memory::Givers;
+use memory::{Givers, Progress};
 use range::Contracts;
 use trouble::{Trouble, Verdict};
 
@@ -49,6 +49,9 @@ pub struct EvmSource {
     /// How many blocks one question for logs spans at present.
     range_blocks: AtomicU64,
     givers: Givers,
+    /// The name of the endpoint that last told of a fork nobody else contradicted.
+    leader: Mutex<Option<String>>,
+    progress: Progress,
 }
 
 impl EvmSource {
@@ -59,6 +62,8 @@ impl EvmSource {
             contracts: Arc::new(Contracts::of(&network.registry)),
             range_blocks: AtomicU64::new(network.range_blocks.max(1)),
             givers: Givers::default(),
+            leader: Mutex::default(),
+            progress: Progress::default(),
             pool,
             network,
         }
@@ -74,17 +79,34 @@ impl EvmSource {
         &self.network
     }
 
-    /// Distrusts every endpoint that gave this block: others have shown that it is not the chain's.
-    /// Says how many were.
-    pub fn disown(&self, block: BlockRef, reason: &str) -> usize {
+    /// Asks the endpoints that gave a block, which the chain has left, what they have there now. Those
+    /// that insist on it are distrusted: an honest node changes branches with the others. Says how many.
+    pub async fn disown(&self, block: BlockRef, reason: &str) -> usize {
         let names = self.givers.of(&block.hash);
-        let guilty = self.pool.endpoints().iter().filter(|endpoint| names.contains(endpoint.name()));
-        guilty.map(|endpoint| endpoint.distrust(format!("block {} {}: {reason}", block.height, block.hash))).count()
+        let mut distrusted = 0;
+        for endpoint in self.pool.endpoints().iter().filter(|endpoint| names.contains(endpoint.name())) {
+            let there = self.ask(endpoint).header(block.height).await;
+            if matches!(there, Ok(Some(checked)) if checked.wire.hash.0 == block.hash.0) {
+                endpoint.distrust(format!("insists on block {} {}: {reason}", block.height, block.hash));
+                distrusted += 1;
+            }
+        }
+        distrusted
     }
 
-    /// The endpoints to ask, best first, without those that are distrusted.
+    /// The endpoints to ask, best first, without those that are distrusted. Whoever last told us of a
+    /// fork leads, so that one walks back along the branch that was announced.
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        self.pool.best().into_iter().filter(|endpoint| endpoint.distrusted().is_none()).collect()
+        let mut endpoints = self.pool.best();
+        endpoints.retain(|endpoint| endpoint.distrusted().is_none());
+        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        endpoints.sort_by_key(|endpoint| leader.as_deref() != Some(endpoint.name()));
+        endpoints
+    }
+
+    fn lead(&self, endpoint: Option<&Endpoint>) {
+        *self.leader.lock().unwrap_or_else(PoisonError::into_inner) =
+            endpoint.map(|endpoint| endpoint.name().to_owned());
     }
 
     fn ask<'a>(&self, endpoint: &'a Endpoint) -> Ask<'a> {
@@ -175,7 +197,7 @@ impl ChainSource for EvmSource {
         let end_of_history = final_to
             .map(|height| height.min(up_to))
             .filter(|height| !watch.any_native() && height.above(on.tip.height) > RANGE_WORTH_IT);
-        let mut verdict = Verdict::default();
+        let (mut verdict, mut fork) = (Verdict::default(), None);
         for endpoint in self.endpoints() {
             let ask = self.ask(&endpoint);
             let read = match end_of_history {
@@ -188,9 +210,14 @@ impl ChainSource for EvmSource {
             };
             match read {
                 Ok(segment) => return Ok(segment),
+                Err(trouble @ Trouble::Forked(_)) => {
+                    fork = fork.or_else(|| Some(endpoint.clone()));
+                    verdict.add(&endpoint, trouble);
+                }
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
         }
+        self.lead(fork.as_deref());
         Err(verdict.error())
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use amn_rpc::{Answer, RpcError};
 use serde_json::json;
 
+use crate::listener::Listener;
 use crate::node::{Node, Says, pool};
 
 async fn ask(says: Says) -> Result<Answer, RpcError> {
@@ -158,7 +159,7 @@ async fn the_error_of_a_refused_connection_does_not_show_where_it_went() {
     tokio::task::yield_now().await;
     let error = pool(vec![gone]).endpoints()[0].call("eth_chainId", &json!([])).await.unwrap_err();
     assert!(matches!(error, RpcError::TryOther { .. }), "{error}");
-    assert!(!error.to_string().contains("sekret"), "{error}");
+    assert!(!error.to_string().contains("sekret") && !error.to_string().contains("/v2"), "{error}");
 }
 
 #[tokio::test]
@@ -177,10 +178,12 @@ async fn an_error_body_weighs_the_same_under_any_status() {
 #[tokio::test]
 async fn a_key_is_never_shown() {
     const KEY: &str = "sekret0123456789";
+    let log = Listener::default();
+    let _listening = tracing::subscriber::set_default(log.clone());
     let echo = format!(r#"{{"id":$ID,"error":{{"code":-32000,"message":"invalid project id {KEY}"}}}}"#);
     let node = Node::that(Says::Http(401, "", echo)).await;
     let mut config = node.config("a");
-    config.ws = Some(format!("wss://127.0.0.1/{KEY}").into());
+    config.ws = Some(format!("ws://127.0.0.1:{}/{KEY}", node.port).into());
     config.headers = vec![("authorization".into(), format!("Bearer {KEY}").into())];
     let config_shown = format!("{config:?}");
     let pool = pool(vec![config]);
@@ -189,7 +192,19 @@ async fn a_key_is_never_shown() {
     assert!(matches!(error, RpcError::Credentials(_)), "{error:?}");
     endpoint.distrust(format!("said {KEY}"));
     let shown = format!("{error} {error:?} {pool:?} {endpoint:?} {:?} {:?}", endpoint.health(), endpoint.doorbell());
-    let seen = [config_shown, shown, serde_json::to_string(&endpoint.health()).unwrap()].join("\n");
+    let bell = endpoint.doorbell().unwrap().with_backoff(Duration::from_millis(1), Duration::from_millis(1));
+    let told = async {
+        while !log.heard.lock().unwrap().contains("doorbell of a") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = bell.ring(std::sync::Arc::default()) => {}
+        told = tokio::time::timeout(Duration::from_secs(10), told) => told.expect("the bell never told of its loss"),
+    }
+    let logged = log.heard.lock().unwrap().clone();
+    assert!(logged.contains("is distrusted"), "{logged}");
+    let seen = [config_shown, shown, logged, serde_json::to_string(&endpoint.health()).unwrap()].join("\n");
     assert!(!seen.contains(KEY), "{seen}");
     assert_eq!(endpoint.shown_url(), "http://127.0.0.1");
     // The node itself does get it.

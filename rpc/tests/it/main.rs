@@ -3,4 +3,5 @@
 mod bell;
 mod failover;
 mod hostile;
+mod listener;
 mod node;

@@ -81,28 +81,35 @@ async fn decimals(source: &EvmSource, ask: &Ask<'_>) -> Result<BTreeMap<amn_core
     Ok(decimals)
 }
 
-/// The highest head among the endpoints asked: the first that is not behind what was seen before.
+/// The head of the first endpoint that is not behind what was seen before. Where nothing has moved for
+/// some blocks' time, the highest of all: one that stands still, or pretends to, must not hold us.
 pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     welcome_back(source).await;
     let mut verdict = Verdict::default();
-    let mut lagging: Option<Head> = None;
+    let mut highest: Option<Head> = None;
+    let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
     for endpoint in source.endpoints() {
         let seen = source.pool.head_seen();
         match head_of(&source.ask(&endpoint)).await {
             Ok(head) => {
+                let height = head.tip.at.height.0;
                 source.givers.note(head.tip.at.hash, &endpoint);
-                if head.tip.at.height.0 >= seen {
-                    return Ok(head);
+                let first = highest.is_none();
+                if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
+                    highest = Some(head);
                 }
-                if lagging.as_ref().is_none_or(|known| known.tip.at.height < head.tip.at.height) {
-                    lagging = Some(head);
+                if first && height >= seen && !source.progress.is_stuck_at(height, patience) {
+                    break;
                 }
             }
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    lagging.ok_or_else(|| verdict.error())
+    highest.ok_or_else(|| verdict.error())
 }
+
+/// Blocks' time without a new block before the other endpoints are asked for their heads as well.
+const STILL_BLOCKS: u64 = 3;
 
 /// Endpoints whose time of distrust is over say again who they are before they are asked anything else.
 async fn welcome_back(source: &EvmSource) {

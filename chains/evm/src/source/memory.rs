@@ -1,10 +1,13 @@
-//! Remembers which endpoint gave which block, so that a false block can be laid at its giver's door.
+//! Remembers which endpoint gave which block, so that a false block can be laid at its giver's door,
+//! and when the head last moved, so that one who stands still does not hold us.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use amn_core::block::BlockHash;
 use amn_rpc::Endpoint;
+use tokio::time::Instant;
 
 /// Blocks remembered: on Base, the fastest chain we ship, ten minutes of them.
 const REMEMBERED_MAX: usize = 3_000;
@@ -34,5 +37,24 @@ impl Givers {
     pub(crate) fn of(&self, block: &BlockHash) -> BTreeSet<String> {
         let blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.iter().rev().find(|(hash, _)| hash == block).map(|(_, names)| names.clone()).unwrap_or_default()
+    }
+}
+
+/// When the head last moved.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    last: Mutex<Option<(u64, Instant)>>,
+}
+
+impl Progress {
+    /// Whether a head of this height means that nothing has moved for so long. The wait then begins
+    /// anew, so that the others are asked once in that time and not at every question.
+    pub(crate) fn is_stuck_at(&self, height: u64, patience: Duration) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let stuck = last.is_some_and(|(known, since)| height <= known && since.elapsed() >= patience);
+        if stuck || last.is_none_or(|(known, _)| height > known) {
+            *last = Some((height, Instant::now()));
+        }
+        stuck
     }
 }

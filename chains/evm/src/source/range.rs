@@ -211,3 +211,84 @@ impl<'de> Visitor<'de> for &mut Scan<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amn_core::source::WatchVersion;
+    use serde_json::json;
+
+    use super::*;
+
+    const TOKEN: Raw = Raw::repeat_byte(0x70);
+    const PROXY: Raw = Raw::repeat_byte(0x72);
+    const SHOP: Raw = Raw::repeat_byte(0x22);
+
+    fn contracts() -> Contracts {
+        Contracts { topics: HashMap::from([(TOKEN, &TRANSFER), (PROXY, &NATIVE_PROXY)]) }
+    }
+
+    fn watching() -> Watch {
+        let mut watch = Watch::new(WatchVersion(1));
+        watch.insert(SHOP.as_slice(), false);
+        watch
+    }
+
+    fn log(contract: Raw, topics: &[B256], data: &str, block: u64, index: u64) -> serde_json::Value {
+        json!({
+            "address": contract, "topics": topics, "data": data, "blockNumber": format!("{block:#x}"),
+            "blockHash": B256::with_last_byte(u8::try_from(block).unwrap_or(0)), "logIndex": format!("{index:#x}"),
+            "transactionHash": B256::ZERO, "transactionIndex": "0x0", "removed": false,
+        })
+    }
+
+    fn heights(logs: &[serde_json::Value]) -> Vec<u64> {
+        let json = serde_json::to_vec(logs).unwrap();
+        scan(&json, 1, 9, &contracts(), &watching()).unwrap().iter().map(|hit| hit.height).collect()
+    }
+
+    #[test]
+    fn a_block_is_a_hit_once_and_only_for_a_watched_recipient() {
+        let to = |to: Raw| [TRANSFER, B256::ZERO, to.into_word()];
+        let nft = [TRANSFER, B256::ZERO, SHOP.into_word(), B256::ZERO];
+        let mut dirty = SHOP.into_word();
+        dirty.0[0] = 1;
+        let words = format!("0x{:0>64}{}", const_hex::encode(SHOP), "0".repeat(192));
+        let logs = [
+            log(TOKEN, &to(TOKEN), "0x", 1, 0),
+            log(TOKEN, &to(SHOP), "0x", 2, 0),
+            log(TOKEN, &to(SHOP), "0x", 2, 1),
+            log(TOKEN, &nft, "0x", 3, 0),
+            log(TOKEN, &[TRANSFER, B256::ZERO, dirty], "0x", 4, 0),
+            log(PROXY, &[NATIVE_PROXY, B256::ZERO], &words, 5, 0),
+            log(PROXY, &[NATIVE_PROXY, B256::ZERO], "0xé", 6, 0),
+            log(PROXY, &to(SHOP), "0x", 7, 0),
+        ];
+        assert_eq!(heights(&logs), [2, 5]);
+    }
+
+    #[test]
+    fn what_is_no_list_of_logs_is_no_answer() {
+        for json in ["", "null", "{}", "[", "[{}]", "[1]", r#"[{"address":1}]"#] {
+            assert!(
+                matches!(scan(json.as_bytes(), 1, 9, &contracts(), &watching()), Err(Trouble::Failed(_))),
+                "{json}"
+            );
+        }
+        assert!(heights(&[]).is_empty());
+    }
+
+    /// Prints the speed of the scan alone.
+    #[test]
+    #[ignore = "a measurement: cargo test --release -p amn-evm --lib -- --ignored --nocapture"]
+    fn measure_the_scan() {
+        let to = [TRANSFER, TOKEN.into_word(), TOKEN.into_word()];
+        let logs: Vec<_> = (0..100_000).map(|index| log(TOKEN, &to, &B256::ZERO.to_string(), 5, index)).collect();
+        let json = serde_json::to_vec(&logs).unwrap();
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            assert!(scan(&json, 1, 9, &contracts(), &watching()).unwrap().is_empty());
+            let micros = start.elapsed().as_micros().max(1);
+            println!("{} logs/s, {} MB/s", 100_000_000_000 / micros, json.len() as u128 / micros);
+        }
+    }
+}

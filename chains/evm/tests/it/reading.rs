@@ -291,13 +291,40 @@ async fn a_self_consistent_forged_child_earns_one_operator_and_then_distrust() {
 }
 
 #[tokio::test]
-async fn the_giver_of_a_disowned_block_is_distrusted() {
-    let history = paid();
-    let (a, b) = (Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap());
-    let source = source(&[&a, &b]);
-    let segment = source.segment(&standing_on(at(&history, 0)), Height(3), None, &watch(&[])).await.unwrap();
-    assert_eq!(source.disown(segment.blocks[1].header.at, "no other operator ever had it"), 1);
+async fn who_insists_on_a_block_the_chain_has_left_is_distrusted_and_who_left_it_is_not() {
+    let old = paid();
+    let (liar, honest) = (Node::serve(old.clone()).await.unwrap(), Node::serve(old.clone()).await.unwrap());
+    let source = source(&[&liar, &honest]);
+    let left = at(&old, 3);
+    source.segment(&standing_on(at(&old, 0)), Height(3), None, &watch(&[])).await.unwrap();
+    source.vouch(&source.header_at(Height(3)).await.unwrap()).await.unwrap();
+    honest.history().rewind(2);
+    honest.history().pass(4);
+    assert_eq!(source.disown(left, "the other branch grew past it").await, 1);
     assert!(distrusted(&source)[0].is_some() && distrusted(&source)[1].is_none());
+}
+
+#[tokio::test]
+async fn an_endpoint_that_stands_still_does_not_hold_us() {
+    let history = paid();
+    let mut grown = history.clone();
+    grown.rewind(2);
+    grown.pass(4);
+    let (still, alive) = (Node::serve(history.clone()).await.unwrap(), Node::serve(grown.clone()).await.unwrap());
+    let patient = source(&[&still, &alive]);
+    for _ in 0..3 {
+        assert_eq!(patient.head().await.unwrap().tip.at, at(&history, 3), "a block may take its time");
+    }
+    let mut network = devnet();
+    Arc::make_mut(&mut network.facts).block_time_ms = 0;
+    let source = source_of(network, &[&still, &alive]);
+    assert_eq!(source.head().await.unwrap().tip.at, at(&history, 3));
+    assert_eq!(source.head().await.unwrap().tip.at, at(&grown, 6));
+    let on = standing_on(at(&history, 3));
+    let error = source.segment(&on, Height(6), None, &watch(&[SHOP])).await.unwrap_err();
+    assert_eq!(error, SourceError::Forked(on.tip));
+    let there = source.header_at(Height(3)).await.unwrap();
+    assert_eq!(there.at, at(&grown, 3), "one walks back along the branch that was announced");
 }
 
 #[tokio::test]
