@@ -61,6 +61,7 @@ impl Stand {
     }
 
     /// A stand with something else than usual.
+    #[expect(clippy::disallowed_methods, reason = "a test's server is no task of the daemon")]
     pub async fn with(change: impl FnOnce(&mut AppState)) -> Self {
         let database = Database::fresh().await;
         seed(&database.pool).await;
