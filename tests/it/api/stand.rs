@@ -310,7 +310,7 @@ impl Decide for Script {
         command: Command,
         actor: &'a str,
     ) -> BoxFuture<'a, Result<(), CommandError>> {
-        self.heard.lock().unwrap().push((network.to_string(), command.clone(), actor.to_owned()));
+        self.heard.lock().unwrap().push((network.to_string(), command, actor.to_owned()));
         async move {
             let refused = |reason: &str| Err(CommandError::Refused { reason: reason.to_owned() });
             match command {
