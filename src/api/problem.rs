@@ -175,7 +175,8 @@ impl From<StoreError> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let class = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        let class =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         // A race or a lock that was not to be had: the whole transaction is undone and may be tried again.
         if class.starts_with("40") || class == "55P03" {
             return Self::hidden(Code::Stale, "another change came in between; nothing was changed", error.to_string());
