@@ -139,7 +139,7 @@ impl<S: ChainSource> Follower<S> {
                     self.say_alarm(&Alarm { kind: "waiting_for_source", detail: why.to_string() });
                     backoff(self.parts.poll, failures)
                 }
-                Err(error @ StoreError::Row { .. }) => return Err(error),
+                Err(error @ StoreError::Row(_)) => return Err(error),
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     self.known = None;
