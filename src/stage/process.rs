@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use super::StageError;
 
 /// Migrating and opening the embedded Postgres takes seconds on a slow disk; a minute is a failure.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A daemon process. Killed when it is dropped.
 #[derive(Debug)]
