@@ -2,6 +2,8 @@
 
 mod chains;
 
+pub use chains::Door;
+
 use std::net::SocketAddr;
 
 use std::sync::Arc;
