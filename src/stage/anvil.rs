@@ -51,9 +51,15 @@ impl Anvil {
 
     /// Starts anvil on this port.
     pub async fn start_at(port: u16, rules: Rules) -> Result<Self, StageError> {
+        Self::start_as(31_337, port, rules).await
+    }
+
+    /// Starts anvil as the chain of this id, on this port.
+    pub async fn start_as(chain_id: u64, port: u16, rules: Rules) -> Result<Self, StageError> {
         let mut command = Command::new(binary()?);
         command
             .args(["--silent", "--order", "fifo", "--port", &port.to_string(), "--host", "127.0.0.1"])
+            .args(["--chain-id", &chain_id.to_string()])
             .args(["--slots-in-an-epoch", &rules.slots_in_an_epoch.to_string()])
             // One second a block and a fixed beginning: the same play has the same chain time.
             .args(["--timestamp", "1800000000", "--base-fee", "0", "--gas-price", "0"])

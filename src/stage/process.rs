@@ -124,6 +124,16 @@ impl Api {
         self.ask(request.body(body.to_string()), path).await
     }
 
+    pub async fn put(&self, path: &str, body: Value) -> Result<Value, StageError> {
+        let request = self.client.put(format!("{}{path}", self.base)).header("content-type", "application/json");
+        self.ask(request.body(body.to_string()), path).await
+    }
+
+    /// Asks for something that needs no body.
+    pub async fn ask_for(&self, path: &str) -> Result<Value, StageError> {
+        self.ask(self.client.post(format!("{}{path}", self.base)), path).await
+    }
+
     async fn ask(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Value, StageError> {
         let answer = request.bearer_auth(&self.key).send().await;
         let answer = answer.map_err(|error| StageError::because(path, error.without_url()))?;
