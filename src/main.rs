@@ -7,6 +7,17 @@ use amn_scanner::{daemon, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("demo") {
+        let keep = std::env::args().any(|argument| argument == "--keep");
+        let played = async { amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await };
+        return match played.await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(1)
+            }
+        };
+    }
     let path = std::env::args().nth(3).map(std::path::PathBuf::from);
     let config = match Config::load(path.as_deref(), environment_variables()) {
         Ok(config) => config,
