@@ -51,6 +51,8 @@ create table amn.network (
   -- The policy of the network's file, as last started with; overrides are in amn.policy_override.
   policy jsonb not null default '{}',
   block_time_ms bigint not null default 1000,
+  -- Blocks between two looks at native balances; null = never, and nothing waits for one.
+  balance_check bigint check (balance_check > 0),
   -- A tip is known whole or not at all.
   check ((tip_height is null) = (tip_hash is null) and (tip_height is null) = (tip_parent is null)
     and (tip_height is null) = (tip_time is null) and (tip_height is null) = (start_height is null)),
@@ -130,7 +132,12 @@ create table amn.watch (
   backfill_to bigint,
   -- Whether transactions are read for native money arriving here.
   native boolean not null,
+  -- The native balance when it was last compared with what is known, and the block it was read at.
+  balance amn.amount,
+  balance_height bigint,
+  balance_time timestamptz,
   created_at timestamptz not null default now(),
+  check ((balance is null) = (balance_height is null) and (balance is null) = (balance_time is null)),
   check ((backfill_from is null) = (backfill_to is null)),
   -- A key is reserved for ever once used; reuse points the same row at a new intent.
   unique (network_id, address_key, reference)

@@ -79,6 +79,7 @@ begin
 
   if held.id is not null then
     update amn.watch w set intent_id = id, version = net.watch_version, since_height = first_height, native = w.native or kind.native,
+      balance = null, balance_height = null, balance_time = null,
       backfill_from = case when first_height <= net.tip_height then first_height end,
       backfill_to = case when first_height <= net.tip_height then net.tip_height end
     where w.id = held.id;

@@ -104,7 +104,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     }
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
-        store::network::register(&pool, served.family(), &served.facts).await?;
+        store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
     }
     let listener = TcpListener::bind(config.server.listen)
         .await

@@ -4,6 +4,7 @@
 //! the coverage and its past is read again. Read on in `store::decide`.
 
 mod backfill;
+mod balances;
 mod fork;
 
 use std::collections::BTreeMap;
@@ -138,7 +139,7 @@ impl<S: ChainSource> Follower<S> {
                     self.say_alarm(&Alarm { kind: "waiting_for_source", detail: why.to_string() });
                     backoff(self.parts.poll, failures)
                 }
-                Err(error @ StoreError::Row { .. }) => return Err(error),
+                Err(error @ StoreError::Row(_)) => return Err(error),
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     self.known = None;
@@ -194,6 +195,7 @@ impl<S: ChainSource> Follower<S> {
         };
         self.settle_with(&head).await?;
         self.prove().await?;
+        self.check_balances().await?;
         if self.backfill().await? {
             return Ok(Outcome::Advanced);
         }

@@ -30,19 +30,17 @@ pub fn owner<'a>(
         return Some((Owner::Nobody(why), first.tenant.clone()));
     };
     let owner = match intent(watch.intent) {
-        Some(intent) if intent.terms.asset == transfer.asset => Owner::Intent(watch.intent),
         // A balance that grew without a transfer we can name is for a person to look at.
-        _ if transfer.kind_is(Kind::Internal) => Owner::Nobody(Unmatched::InternalTransfer),
+        _ if transfer.id.kind == Kind::Internal && transfer.from.is_none() => {
+            Owner::Nobody(Unmatched::InternalTransfer)
+        }
+        Some(intent) if intent.terms.asset == transfer.asset => Owner::Intent(watch.intent),
         _ => Owner::Nobody(Unmatched::WrongAsset),
     };
     Some((owner, watch.tenant.clone()))
 }
 
 impl Transfer {
-    fn kind_is(&self, kind: Kind) -> bool {
-        self.id.kind == kind
-    }
-
     /// Whether the other is the same money moving to the same place: what a name must keep.
     #[must_use]
     pub fn same_content(&self, other: &Self) -> bool {

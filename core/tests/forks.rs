@@ -19,18 +19,25 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestCa
 
 type Verdict = Result<(), TestCaseError>;
 
-/// Histories per law. Nineteen laws make over eleven thousand in a run of `cargo test`.
-const HISTORIES: u32 = 600;
+/// Histories per law. Nineteen laws make over ten thousand in a run of `cargo test`.
+const HISTORIES: u32 = 550;
 
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_795_000_000)
 }
 
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn cases() -> u32 {
+    number("AMN_HISTORIES").and_then(|n| u32::try_from(n).ok()).unwrap_or(HISTORIES)
+}
+
 /// Plays many plans. The same ones each time, unless the environment says otherwise: a suite that fails
 /// by luck is one that people stop reading.
 fn play<P: std::fmt::Debug>(plans: impl Strategy<Value = P>, law: impl Fn(P) -> Verdict) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let cases = number("AMN_HISTORIES").and_then(|n| u32::try_from(n).ok()).unwrap_or(HISTORIES);
+    let cases = cases();
     let seed = histories::truth::digest(&format!("{}", number("AMN_SEED").unwrap_or(0)));
     let config = Config {
         cases,
@@ -305,6 +312,9 @@ fn the_histories_exercise_every_kind() {
         println!("{times:>9} {what}");
     }
     let missing: Vec<&str> =
-        laws::EVERY_KIND.into_iter().filter(|kind| counts.get(kind).is_none_or(|n| *n < 10)).collect();
+        laws::EVERY_KIND.into_iter().filter(|kind| counts.get(kind).is_none_or(|n| *n < 3)).collect();
+    if cases() < HISTORIES {
+        return println!("too few histories were asked for to say what they never come to");
+    }
     assert!(missing.is_empty(), "the histories never come to {missing:?}");
 }

@@ -39,6 +39,7 @@ use self::commands::Decide;
 use self::problem::{Code, Problem};
 use crate::clock::{Clock, Ids};
 
+pub use self::endpoints::EVENTS;
 pub use self::routes::{Route, routes};
 
 /// What requests are answered with.

@@ -7,7 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::store::row::{RowError, StoreError};
+use crate::store::StoreError;
+use crate::store::row::RowError;
 
 macro_rules! codes {
     ($($name:ident = $status:literal $code:literal $title:literal, $hint:expr;)*) => {
@@ -169,13 +170,18 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Database(error) => error.into(),
             StoreError::Row(error) => error.into(),
+            StoreError::Stale => Self::new(Code::Stale, "other decisions on this network came first"),
+            StoreError::Schema(why) => {
+                Self::hidden(Code::Internal, "the database has another schema than this binary", why)
+            }
         }
     }
 }
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        let class = error.as_database_error().and_then(|e| e.code()).unwrap_or_default().into_owned();
+        let class =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned();
         // A race or a lock that was not to be had: the whole transaction is undone and may be tried again.
         if class.starts_with("40") || class == "55P03" {
             return Self::hidden(Code::Stale, "another change came in between; nothing was changed", error.to_string());

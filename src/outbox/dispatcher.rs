@@ -10,16 +10,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amn_core::id::{EndpointId, EventId};
 use amn_core::timestamp::Timestamp;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use metrics::{counter, gauge, histogram};
 use sqlx::PgPool;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::clock::{Clock, Ids};
@@ -27,6 +25,7 @@ use crate::outbox::attempt::Poster;
 use crate::outbox::chain::{Chain, ordered};
 use crate::outbox::guard::Guard;
 use crate::outbox::lanes::Lanes;
+use crate::outbox::measures;
 use crate::outbox::schedule::{DeadReason, Schedule, Verdict};
 use crate::store::outbox::deliveries::{self, Claim, Claimed, End, Finished};
 
@@ -38,9 +37,6 @@ const LOOK_SOON: Duration = Duration::from_millis(250);
 
 /// With nothing due: finds what another process made, whose notification we do not hear.
 const LOOK_IDLE: Duration = Duration::from_secs(1);
-
-/// The backlog's count reads the whole table.
-const MEASURE_EVERY: Duration = Duration::from_secs(10);
 
 /// Between tries while the database is away: short at first, then bounded.
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
@@ -145,12 +141,16 @@ impl Dispatcher {
         let room = usize::try_from(self.settings.concurrency.max(1)).unwrap_or(1);
         let (to_send, sending) = mpsc::channel(room);
         let (to_record, recording) = mpsc::channel(room);
-        tokio::join!(
-            self.claim_loop(to_send, to_record.clone(), &stop),
-            self.send_loop(sending, to_record, &stop),
-            self.record_loop(recording),
-            self.measure_loop(&stop),
-        );
+        // In a box: the four together are large.
+        Box::pin(async {
+            tokio::join!(
+                self.claim_loop(to_send, to_record.clone(), &stop),
+                self.send_loop(sending, to_record, &stop),
+                self.record_loop(recording),
+                measures::backlog(&self.pool, &*self.clock, self.settings.schedule.fast_retries, &stop),
+            )
+        })
+        .await;
     }
 
     /// One claim, sent and recorded. For tests, which hold the clock.
@@ -201,7 +201,7 @@ impl Dispatcher {
                     look_at = look_at.min(self.next_retry_at());
                     std::mem::take(&mut after_record)
                 }
-                () = sleep_until(look_at) => match deliveries::next_due(&self.pool).await {
+                () = sleep_until(look_at) => match self.next_due().await {
                     Ok(due) => {
                         let wait = due.map_or(LOOK_IDLE, |due| self.until(due).min(LOOK_IDLE));
                         // Due now and not to be had now: look again soon.
@@ -255,7 +255,7 @@ impl Dispatcher {
             tokio::select! {
                 held = sending.recv(), if claiming => match held {
                     Some(held) if stop.is_cancelled() => {
-                        for done in give_back(held, self.clock.now()) {
+                        for done in give_back(&held, self.clock.now()) {
                             let _ = to_record.send(done).await;
                         }
                     }
@@ -264,7 +264,7 @@ impl Dispatcher {
                 },
                 Some((done, rest)) = flying.next(), if !flying.is_empty() => {
                     let next = if stop.is_cancelled() {
-                        Next::GiveBack(give_back(rest, self.clock.now()))
+                        Next::GiveBack(give_back(&rest, self.clock.now()))
                     } else {
                         self.after(&done, rest)
                     };
@@ -306,26 +306,16 @@ impl Dispatcher {
         }
     }
 
-    async fn measure_loop(&self, stop: &CancellationToken) {
-        let fast = self.settings.schedule.fast_retries;
-        // Ends when told to stop.
-        loop {
-            match deliveries::backlog(&self.pool, fast).await {
-                Ok(backlog) => {
-                    for (lane, count) in [("fast", backlog.fast), ("slow", backlog.slow), ("paused", backlog.paused)] {
-                        gauge!("amn_webhook_deliveries_pending", "lane" => lane).set(measured(count));
-                    }
-                    let age =
-                        backlog.oldest.map_or(0, |oldest| self.clock.now().millis().saturating_sub(oldest.millis()));
-                    gauge!("amn_webhook_oldest_undelivered_seconds").set(measured(age.max(0)) / 1_000.0);
-                }
-                Err(error) => warn!(%error, "the backlog is not known: {error}"),
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(MEASURE_EVERY) => {}
-            }
-        }
+    /// When something may be due of endpoints that have room, or one has rested.
+    async fn next_due(&self) -> Result<Option<Timestamp>, sqlx::Error> {
+        let now = self.clock.now();
+        let (full, rested) = {
+            let lanes = self.lanes();
+            let full = lanes.rooms(now).into_iter().filter(|room| room.free == 0).map(|room| room.endpoint);
+            (full.collect::<Vec<_>>(), lanes.next_rest_end(now))
+        };
+        let due = deliveries::next_due(&self.pool, &full).await?;
+        Ok(due.into_iter().chain(rested).min())
     }
 
     async fn claim(&self) -> Result<Round, sqlx::Error> {
@@ -335,7 +325,7 @@ impl Dispatcher {
         let lease_until = Timestamp::from_millis(now.millis().saturating_add(lease));
         let (most, per_endpoint, rooms) = {
             let lanes = self.lanes();
-            (lanes.free(), lanes.per_endpoint(), lanes.rooms())
+            (lanes.free(), lanes.per_endpoint(), lanes.rooms(now))
         };
         if most == 0 {
             return Ok(Round { held: Vec::new(), give_back: Vec::new(), claimed: 0, more_later: true });
@@ -345,7 +335,9 @@ impl Dispatcher {
         let claimed = taken.len();
         {
             let mut lanes = self.lanes();
-            taken.iter().for_each(|delivery| lanes.take(delivery.endpoint));
+            for delivery in &taken {
+                lanes.take(delivery.endpoint);
+            }
         }
         let ordered = ordered(taken);
         let filled = u32::try_from(claimed).unwrap_or(u32::MAX) >= per_endpoint.min(most);
@@ -368,7 +360,7 @@ impl Dispatcher {
         let attempt = u32::try_from(delivery.attempts).unwrap_or(0).saturating_add(1);
         let verdict = self.settings.schedule.classify(tried.answer, attempt, now, self.dice());
         let end = end_of(verdict, attempt, tried.error.as_deref());
-        tell(&delivery, &end, now, tried.duration);
+        measures::tell(&delivery, &end, now, tried.duration);
         let finished = Finished {
             id: delivery.id,
             endpoint: delivery.endpoint,
@@ -402,12 +394,13 @@ impl Dispatcher {
         if free_to_go && attempt_ends < rest.lease_until.millis() {
             Next::Go(rest)
         } else {
-            Next::GiveBack(give_back(rest, now))
+            Next::GiveBack(give_back(&rest, now))
         }
     }
 
     /// Frees the room of what was recorded, and remembers the earliest retry.
     fn settle(&self, batch: &[Finished]) {
+        let now = self.clock.now();
         let mut lanes = self.lanes();
         let mut next_retry = self.next_retry.lock().unwrap_or_else(PoisonError::into_inner);
         for done in batch {
@@ -418,7 +411,7 @@ impl Dispatcher {
                 End::Retry { .. } => Some(false),
                 End::Released => None,
             };
-            lanes.done(done.endpoint, answered);
+            lanes.done(done.endpoint, answered, now);
             if let End::Retry { at } = done.end {
                 *next_retry = Some(next_retry.map_or(at, |earliest| earliest.min(at)));
             }
@@ -457,7 +450,7 @@ enum Next {
     Nothing,
 }
 
-fn give_back(held: Held, now: Timestamp) -> Vec<Finished> {
+fn give_back(held: &Held, now: Timestamp) -> Vec<Finished> {
     held.chain.iter().map(|delivery| released(delivery, held.claim, now)).collect()
 }
 
@@ -490,30 +483,6 @@ fn end_of(verdict: Verdict, attempt: u32, error: Option<&str>) -> End {
     }
 }
 
-fn tell(delivery: &Claimed, end: &End, now: Timestamp, duration: Duration) {
-    let outcome = match end {
-        End::Delivered => {
-            let age = now.millis().saturating_sub(delivery.created_at.millis()).max(0);
-            histogram!("amn_webhook_delivery_seconds").record(measured(age) / 1_000.0);
-            "delivered"
-        }
-        End::Retry { .. } => "retry",
-        End::Dead { reason, pause } => {
-            let kind = if reason.starts_with("exhausted") { "exhausted" } else { "rejected" };
-            counter!("amn_webhook_dead_letters_total", "reason" => kind).increment(1);
-            let (event, endpoint) = (EventId(delivery.event.as_u128()), EndpointId(delivery.endpoint.as_u128()));
-            warn!(%event, %endpoint, reason, "event {event} is a dead letter of endpoint {endpoint}: {reason}");
-            if *pause {
-                info!(%endpoint, "endpoint {endpoint} answered 410 and is paused");
-            }
-            "dead"
-        }
-        End::Released => return,
-    };
-    counter!("amn_webhook_attempts_total", "outcome" => outcome).increment(1);
-    histogram!("amn_webhook_attempt_seconds").record(duration.as_secs_f64());
-}
-
 fn backed_off(backoff: &mut Duration) -> Duration {
     let wait = *backoff;
     *backoff = (wait * 2).min(BACKOFF_MAX);
@@ -522,9 +491,4 @@ fn backed_off(backoff: &mut Duration) -> Duration {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "metrics are floats; a count past 2^53 is nobody's backlog")]
-fn measured(count: i64) -> f64 {
-    count as f64
 }

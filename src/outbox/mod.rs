@@ -9,6 +9,7 @@ mod chain;
 pub mod dispatcher;
 pub mod guard;
 mod lanes;
+mod measures;
 pub mod retry_after;
 pub mod schedule;
 pub mod sequencer;

@@ -10,7 +10,7 @@ use amn_core::network::SharedFacts;
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 
-use super::rows::to_time;
+use super::row::moment;
 use super::{StoreError, load, write};
 
 /// How often a decision is taken anew because another came first, before the caller hears of it.
@@ -149,7 +149,7 @@ impl Desk {
         let revision = sqlx::query_scalar!("select revision from amn.network where id = $1 for update", id)
             .fetch_optional(&mut *tx)
             .await?
-            .ok_or_else(|| StoreError::row("amn.network", "id", &self.facts.id, "there is no such row"))?;
+            .ok_or_else(|| StoreError::row("network", "id", &self.facts.id, "there is no such row"))?;
         self.revision = u64::try_from(revision).unwrap_or_default();
         load::fence(tx, &self.facts.id, self.revision).await?.ok_or(StoreError::Stale)
     }
@@ -215,7 +215,7 @@ pub async fn record_audit(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into amn.audit (at, actor, action, subject, detail) values ($1, $2, $3, $4, $5)",
-        to_time(now),
+        moment(now),
         actor,
         action,
         subject,

@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{cell, from_time, height, to_time, uuid};
+use super::row::{Place, height, moment, timestamp, uuid};
 
 /// Intents ended by one decision; more than these end with the next one, a block later.
 const EXPIRING_MAX: i64 = 1_000;
@@ -99,12 +99,12 @@ pub(super) async fn peek(db: impl sqlx::PgExecutor<'_>, network: &NetworkId) -> 
     )
     .fetch_optional(db)
     .await?;
-    row.ok_or_else(|| StoreError::row("amn.network", "id", network, "there is no such row"))?.parse(network)
+    row.ok_or_else(|| StoreError::row("network", "id", network, "there is no such row"))?.parse(network)
 }
 
 impl NetworkRow {
     fn parse(self, network: &NetworkId) -> Result<Row, StoreError> {
-        let at = |column| cell("amn.network", column, network);
+        let at = |column| Place { table: "network", id: network }.at(column);
         let tip = match (self.tip_height, self.tip_hash, self.tip_parent, self.tip_time) {
             (Some(h), Some(hash), Some(parent), Some(time)) => Some(Header {
                 at: amn_core::block::BlockRef {
@@ -112,7 +112,7 @@ impl NetworkRow {
                     hash: at("tip_hash").hash(&hash)?,
                 },
                 parent: at("tip_parent").hash(&parent)?,
-                time: from_time(time),
+                time: timestamp(time),
             }),
             _ => None,
         };
@@ -165,14 +165,14 @@ pub(super) async fn headers(
     .await?;
     let mut headers = BTreeMap::new();
     for row in rows {
-        let at = |column| cell("amn.header", column, &row.height);
+        let at = |column| Place { table: "header", id: &row.height }.at(column);
         let header = Header {
             at: amn_core::block::BlockRef {
                 height: at("height").height(row.height)?,
                 hash: at("hash").hash(&row.hash)?,
             },
             parent: at("parent").hash(&row.parent)?,
-            time: from_time(row.time),
+            time: timestamp(row.time),
         };
         headers.insert(header.at.height, header);
     }
@@ -353,11 +353,19 @@ async fn expiring(db: &mut PgConnection, network: &NetworkId, before: Timestamp)
           and i.received < least(coalesce(i.accepted, i.due), i.due - i.tolerance)
           -- Until the chain was read for its watch, nothing can be said of it.
           and not exists (select 1 from amn.watch w where w.intent_id = i.id and w.backfill_from is not null)
+          -- Native money may have come inside a contract call: the balance is looked at first.
+          and not exists (
+            select 1
+            from amn.watch w
+            join amn.network n on n.id = w.network_id
+            where w.intent_id = i.id and w.native and n.balance_check is not null
+              and (w.balance_time is null or w.balance_time <= i.expires_at)
+          )
         order by i.expires_at
         limit $3
         "#,
         network.as_str(),
-        to_time(before),
+        moment(before),
         EXPIRING_MAX,
     )
     .fetch_all(db)
@@ -375,8 +383,11 @@ async fn intents(
         select i.id, i.tenant_id, i.asset_id, i.address, i.reference, i.due::text as "due!", i.tolerance::text as "tolerance!",
           i.expires_at, i.require, i.metadata, i.status, i.ended, i.accepted::text as accepted, i.was_reversed,
           i.received::text as "received!", i.settled::text as "settled!", i.late::text as "late!", i.sequence,
-          w.version as "version?", w.backfill_from, w.backfill_to
+          w.version as "version?", w.backfill_from, w.backfill_to,
+          coalesce(w.native and n.balance_check is not null and (w.balance_time is null or w.balance_time <= i.expires_at), false)
+            as "unbalanced!"
         from amn.intent i
+        join amn.network n on n.id = i.network_id
         left join amn.watch w on w.intent_id = i.id
         where i.network_id = $1 and i.id = any($2)
         "#,
@@ -388,16 +399,18 @@ async fn intents(
     let mut intents = BTreeMap::new();
     for row in rows {
         let id = IntentId(row.id.as_u128());
-        let at = |column| cell("amn.intent", column, &id);
+        let at = |column| Place { table: "intent", id: &id }.at(column);
         let backfill = match row.backfill_from.zip(row.backfill_to) {
             Some((from, to)) => Some((at("backfill_from").height(from)?, at("backfill_to").height(to)?)),
+            // Its balance must be looked at first: nothing else that is loaded with it may end it.
+            None if row.unbalanced => Some((Height(0), Height(0))),
             None => None,
         };
         let ended = match row.ended.as_deref() {
             None => None,
             Some("expired") => Some(End::Expired),
             Some("canceled") => Some(End::Canceled),
-            Some(other) => return Err(at("ended").wrong(other)),
+            Some(other) => return Err(at("ended").wrong(other).into()),
         };
         let intent = Intent {
             id,
@@ -408,7 +421,7 @@ async fn intents(
                 reference: row.reference.map(Reference::new),
                 due: at("due").amount(&row.due)?,
                 tolerance: at("tolerance").amount(&row.tolerance)?,
-                expires_at: row.expires_at.map(from_time),
+                expires_at: row.expires_at.map(timestamp),
                 require: at("require").json(row.require)?,
                 metadata: at("metadata").json(row.metadata)?,
             },
@@ -468,15 +481,15 @@ struct DepositRow {
 impl DepositRow {
     fn parse(self) -> Result<Deposit, StoreError> {
         let id = DepositId(self.id.as_u128());
-        let at = |column| cell("amn.deposit", column, &id);
+        let at = |column| Place { table: "deposit", id: &id }.at(column);
         let owner = match (self.intent_id, self.unmatched) {
             (Some(intent), None) => Owner::Intent(IntentId(intent.as_u128())),
             (None, Some(why)) => Owner::Nobody(at("unmatched").word(&why)?),
-            _ => return Err(at("intent_id").wrong("owned by both an intent and nobody")),
+            _ => return Err(at("intent_id").wrong("owned by both an intent and nobody").into()),
         };
         let settlement = match (self.settled_at, self.settled_require) {
             (Some(when), Some(require)) => Some(Settlement {
-                at: from_time(when),
+                at: timestamp(when),
                 tip: at("settled_tip_height")
                     .block(self.settled_tip_height, self.settled_tip_hash.as_deref())?
                     .ok_or_else(|| at("settled_tip_hash").wrong("missing"))?,
@@ -503,7 +516,7 @@ impl DepositRow {
                 height: at("block_height").height(self.block_height)?,
                 hash: at("block_hash").hash(&self.block_hash)?,
             },
-            block_time: from_time(self.block_time),
+            block_time: timestamp(self.block_time),
             ordinal: at("ordinal").count(self.ordinal.into())?,
             status: at("status").word(&self.status)?,
             evidence: Evidence {

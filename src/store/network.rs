@@ -9,16 +9,23 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{cell, height, to_time};
+use super::row::{Place, height, moment};
 
 /// Writes a network and its assets as configured. A network never changes the chain it speaks of.
-pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), StoreError> {
+/// `balance_check`: blocks between two looks at native balances, where they are looked at.
+pub async fn register(
+    pool: &PgPool,
+    family: &str,
+    facts: &Facts,
+    balance_check: Option<u64>,
+) -> Result<(), StoreError> {
     let mut tx = pool.begin().await?;
     let chain = sqlx::query_scalar!(
         r#"
-        insert into amn.network (id, family, chain, policy, block_time_ms)
-        values ($1, $2, $3, $4, $5)
-        on conflict (id) do update set policy = excluded.policy, block_time_ms = excluded.block_time_ms
+        insert into amn.network (id, family, chain, policy, block_time_ms, balance_check)
+        values ($1, $2, $3, $4, $5, $6)
+        on conflict (id) do update
+        set policy = excluded.policy, block_time_ms = excluded.block_time_ms, balance_check = excluded.balance_check
         returning chain
         "#,
         facts.id.as_str(),
@@ -26,12 +33,13 @@ pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), 
         facts.chain,
         serde_json::to_value(&facts.policy).unwrap_or_default(),
         i64::try_from(facts.block_time_ms).unwrap_or(i64::MAX),
+        balance_check.and_then(|blocks| i64::try_from(blocks).ok()),
     )
     .fetch_one(&mut *tx)
     .await?;
     if chain != facts.chain {
         return Err(StoreError::row(
-            "amn.network",
+            "network",
             "chain",
             &facts.id,
             format!("the database knows it as {chain}, the configuration as {}", facts.chain),
@@ -58,7 +66,7 @@ pub async fn register(pool: &PgPool, family: &str, facts: &Facts) -> Result<(), 
         .await?;
         if decimals != i16::from(asset.decimals) {
             return Err(StoreError::row(
-                "amn.asset",
+                "asset",
                 "decimals",
                 &asset.id,
                 format!("the database knows {decimals}, the configuration {}", asset.decimals),
@@ -86,8 +94,8 @@ pub async fn lease(
         "#,
         network.as_str(),
         holder,
-        to_time(now),
-        to_time(until),
+        moment(now),
+        moment(until),
     )
     .execute(pool)
     .await?;
@@ -133,7 +141,7 @@ pub async fn watches_above(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let version = cell("amn.watch", "version", &row.address).count(row.version)?;
+            let version = Place { table: "watch", id: &row.address }.at("version").count(row.version)?;
             Ok(NewWatch { version: WatchVersion(version), address: Address::new(&row.address), native: row.native })
         })
         .collect()
@@ -166,7 +174,7 @@ pub async fn backfills(pool: &PgPool, network: &NetworkId, limit: i64) -> Result
     .await?;
     rows.into_iter()
         .map(|row| {
-            let at = |column| cell("amn.watch", column, &row.intent_id);
+            let at = |column| Place { table: "watch", id: &row.intent_id }.at(column);
             Ok(Backfill {
                 intent: IntentId(row.intent_id.as_u128()),
                 from: at("backfill_from").height(row.backfill_from)?,
@@ -198,7 +206,7 @@ pub async fn boundary_at_or_below(
     .fetch_optional(db)
     .await?;
     row.map(|row| {
-        let cell = |column| cell("amn.segment", column, network);
+        let cell = |column| Place { table: "segment", id: network }.at(column);
         Ok(amn_core::block::BlockRef {
             height: cell("to_height").height(row.to_height)?,
             hash: cell("tip_hash").hash(&row.tip_hash)?,
@@ -233,7 +241,7 @@ pub async fn short_of_evidence(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let at = |column| cell("amn.deposit", column, &row.id);
+            let at = |column| Place { table: "deposit", id: &row.id }.at(column);
             let transfer = amn_core::block::TransferId {
                 tx: at("tx_hash").hash(&row.tx_hash)?,
                 kind: at("kind").word(&row.kind)?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::block::{Address, BlockHash, BlockRef, Header, Height, Operator};
 use crate::confirmation::{Known, Policy, Require, View};
-use crate::deposit::{Deposit, DepositStatus, Owner};
+use crate::deposit::{Deposit, DepositStatus, Owner, Unmatched};
 use crate::engine::{Effect, Halt};
 use crate::event::EventKind;
 use crate::id::{DepositId, IntentId};
@@ -212,7 +212,12 @@ impl State {
     pub fn require_for(&self, deposit: &Deposit) -> Require {
         match deposit.intent().and_then(|id| self.intents.get(&id)) {
             Some(intent) => self.require_of(intent),
-            None => self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount),
+            None => {
+                let require = self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount);
+                // No node can prove what moved inside a call; nobody is credited by it, a person is told.
+                let untold = deposit.owner == Owner::Nobody(Unmatched::InternalTransfer);
+                if untold { Require { inclusion: None, operators: None, ..require } } else { require }
+            }
         }
     }
 

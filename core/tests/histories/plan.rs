@@ -119,7 +119,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 pub fn grow() -> impl Strategy<Value = Action> {
-    (1..5_usize, prop_oneof![4 => 1..60_i64, 1 => 100..500_i64], vec(pay(), 0..4))
+    (1..5_usize, prop_oneof![4 => 1..60_i64, 1 => 100..500_i64], vec(pay(), 1..5))
         .prop_map(|(blocks, after, pays)| Action::Grow { blocks, after, pays })
 }
 
@@ -132,7 +132,7 @@ pub fn fork() -> impl Strategy<Value = Action> {
 
 pub fn sync() -> impl Strategy<Value = Action> {
     let blocks = prop_oneof![3 => Just(40_usize), 1 => 1..6_usize];
-    (blocks, 1..6_usize, 1..8_u8, any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.15)).prop_map(
+    (blocks, 1..6_usize, 1..8_u8, any::<bool>(), prop::bool::weighted(0.4), prop::bool::weighted(0.25)).prop_map(
         |(blocks, group, operators, proven, listed, stale)| Action::Sync {
             blocks,
             group,
@@ -176,20 +176,20 @@ fn anything() -> BoxedStrategy<Action> {
         1 => (0..8_usize).prop_map(Action::Policy),
         1 => (0..8_usize).prop_map(Action::Cancel),
         1 => (0..8_usize).prop_map(Action::Accept),
-        1 => (0..6_usize, 0..8_usize).prop_map(|(deposit, intent)| Action::Assign { deposit, intent }),
+        2 => (0..6_usize, 0..8_usize).prop_map(|(deposit, intent)| Action::Assign { deposit, intent }),
         1 => (0..6_usize).prop_map(Action::Unassign),
         1 => (0..2_usize, 0..10_usize, option::of(200..1_500_i64))
             .prop_map(|(which, due, expires)| Action::Ask { which, due, expires }),
         2 => (0..20_u64).prop_map(|part| Action::Backfill { part }),
-        3 => any::<bool>().prop_map(|accept| Action::Resume { accept }),
-        1 => prop::bool::weighted(0.3).prop_map(|halt| if halt { Action::Halt } else { Action::Repeat }),
+        5 => any::<bool>().prop_map(|accept| Action::Resume { accept }),
+        1 => prop::bool::weighted(0.15).prop_map(|halt| if halt { Action::Halt } else { Action::Repeat }),
     ]
     .boxed()
 }
 
 /// Everything that may happen.
 pub fn histories() -> impl Strategy<Value = Plan> {
-    (prop::bool::weighted(0.05), 0..8_usize, vec(anything(), 8..45))
+    (prop::bool::weighted(0.05), 0..8_usize, vec(anything(), 12..55))
         .prop_map(|(instant_finality, policy, actions)| Plan { instant_finality, policy, actions })
 }
 

@@ -136,7 +136,7 @@ pub async fn claim(executor: impl PgExecutor<'_>, claim: &Claim<'_>) -> Result<V
           select (select d.endpoint_id from amn.delivery d where d.endpoint_id > w.endpoint_id order by d.endpoint_id limit 1)
           from waiting w
           where w.endpoint_id is not null
-        ), listening as (
+        ), listening as materialized (
           select w.id, coalesce(room.free, $5) as free
           from waiting
           join amn.endpoint w on w.id = waiting.endpoint_id
@@ -363,16 +363,29 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// When the next delivery of an active endpoint may be due; a time gone by means now.
-pub async fn next_due(executor: impl PgExecutor<'_>) -> Result<Option<Timestamp>, sqlx::Error> {
+/// When the next delivery of an active endpoint may be due, those in `except` aside; a time gone by means now.
+pub async fn next_due(executor: impl PgExecutor<'_>, except: &[Uuid]) -> Result<Option<Timestamp>, sqlx::Error> {
     let due = sqlx::query_scalar!(
-        "
-        select min(greatest(d.next_at, d.lease_until))
-        from amn.delivery d
-        join amn.endpoint w on w.id = d.endpoint_id
+        r#"
+        with recursive waiting as (
+          (select d.endpoint_id from amn.delivery d order by d.endpoint_id limit 1)
+          union all
+          select (select d.endpoint_id from amn.delivery d where d.endpoint_id > w.endpoint_id order by d.endpoint_id limit 1)
+          from waiting w
+          where w.endpoint_id is not null
+        )
+        select min(soonest.at) as due
+        from waiting
+        join amn.endpoint w on w.id = waiting.endpoint_id
+        -- One by one, so that what waits for a paused or a resting endpoint is not read.
+        cross join lateral (
+          select min(greatest(d.next_at, d.lease_until)) as at from amn.delivery d where d.endpoint_id = w.id
+        ) soonest
         where w.status = 'active'
           and w.deleted_at is null
-        ",
+          and w.id <> all($1)
+        "#,
+        except,
     )
     .fetch_one(executor)
     .await?;

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::After;
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// A deposit with the tip it is counted from.
 #[derive(Debug)]
@@ -185,7 +186,7 @@ pub async fn list(
         and ($4::uuid is null or d.intent_id = $4)
         and ($5::boolean is null or (d.intent_id is not null) = $5)
         and ($6::bytea is null or d.tx_hash = $6)
-        and ($7::timestamptz is null or (d.seen_at, d.id) < ($7, $8::uuid))
+        and (d.seen_at, d.id) < (coalesce($7, 'infinity'::timestamptz), coalesce($8, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
         order by d.seen_at desc, d.id desc
         limit $9",
         filter.tenant.as_deref(),

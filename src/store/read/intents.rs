@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::After;
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// An intent with its sums.
 #[derive(Debug)]
@@ -123,7 +124,8 @@ pub struct Filter {
     pub address: Option<String>,
 }
 
-/// Newest first. Each shape of question has a statement of its own, so that each walks an index.
+/// Newest first. Each shape of question has a statement of its own, so that each walks an index; the first page
+/// goes on from the end of time, because an `or` would read every row before the cursor again.
 pub async fn list(pool: &PgPool, filter: &Filter, after: Option<After>, limit: i64) -> Result<Vec<Intent>, StoreError> {
     let status = filter.status.map(Status::as_str);
     let (at, id) = (after.map(|a| moment(a.at)), after.map(|a| a.id));
@@ -135,7 +137,7 @@ pub async fn list(pool: &PgPool, filter: &Filter, after: Option<After>, limit: i
             )
             and ($3::text is null or i.tenant_id = $3)
             and ($4::text is null or i.status = $4)
-            and ($5::timestamptz is null or (i.created_at, i.id) < ($5, $6::uuid))
+            and (i.created_at, i.id) < (coalesce($5, 'infinity'::timestamptz), coalesce($6, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
             order by i.created_at desc, i.id desc
             limit $7",
             network,
@@ -153,7 +155,7 @@ pub async fn list(pool: &PgPool, filter: &Filter, after: Option<After>, limit: i
             "where i.tenant_id = $1
             and ($2::text is null or i.network_id = $2)
             and ($3::text is null or i.status = $3)
-            and ($4::timestamptz is null or (i.created_at, i.id) < ($4, $5::uuid))
+            and (i.created_at, i.id) < (coalesce($4, 'infinity'::timestamptz), coalesce($5, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
             order by i.created_at desc, i.id desc
             limit $6",
             tenant,
@@ -169,7 +171,7 @@ pub async fn list(pool: &PgPool, filter: &Filter, after: Option<After>, limit: i
         select!(
             "where ($1::text is null or i.network_id = $1)
             and ($2::text is null or i.status = $2)
-            and ($3::timestamptz is null or (i.created_at, i.id) < ($3, $4::uuid))
+            and (i.created_at, i.id) < (coalesce($3, 'infinity'::timestamptz), coalesce($4, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
             order by i.created_at desc, i.id desc
             limit $5",
             filter.network.as_deref(),

@@ -5,7 +5,8 @@ use amn_core::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// How many live endpoints a tenant has, or the operator. Whoever counts too waits until this transaction ends,
 /// so that two requests never pass the bound together.
@@ -160,7 +161,8 @@ pub async fn dead_letters(
           and ($2::text is null or w.tenant_id = $2)
           and ($3::uuid is null or l.endpoint_id = $3)
           and ($4::uuid is null or l.event_id = $4)
-          and ($5::timestamptz is null or (l.at, l.event_id, l.endpoint_id, l.generation) < ($5, $6::uuid, $7::uuid, $8::integer))
+          and (l.at, l.event_id, l.endpoint_id, l.generation)
+            < (coalesce($5, 'infinity'::timestamptz), coalesce($6, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid), coalesce($7, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid), coalesce($8, 2147483647))
         order by l.at desc, l.event_id desc, l.endpoint_id desc, l.generation desc
         limit $9"#,
         open,

@@ -178,8 +178,8 @@ async fn lists_are_filtered_by_status_network_and_address() {
         assert_eq!(page.status, 200, "{}", page.text);
         page.body["data"].as_array().unwrap().iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(ids("status=canceled").await, [first.clone()]);
-    assert_eq!(ids("status=awaiting&network=base").await, [second.clone()]);
+    assert_eq!(ids("status=canceled").await, std::slice::from_ref(&first));
+    assert_eq!(ids("status=awaiting&network=base").await, std::slice::from_ref(&second));
     assert_eq!(ids("network=bsc").await, [""; 0]);
     let upper = address(2).to_uppercase().replace("0X", "0x");
     assert_eq!(ids(&format!("network=base&address={upper}")).await, [second]);

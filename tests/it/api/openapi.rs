@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::LazyLock;
 
+use amn_core::intent::Status;
+use amn_scanner::api::auth::Scope;
 use amn_scanner::api::{openapi, routes};
 use regex_lite::Regex;
 use reqwest::Method;
@@ -235,9 +237,9 @@ fn the_words_of_the_code_are_the_words_of_the_document() {
         let all = DOCUMENT["components"]["schemas"][name]["enum"].as_array().unwrap();
         all.iter().map(|word| word.as_str().unwrap()).collect()
     };
-    use amn_scanner::api::auth::Scope;
     assert_eq!(words("Scope"), Scope::ALL.iter().map(|s| s.as_str()).collect());
-    use amn_core::intent::Status;
+    let events = words("EventName").into_iter().filter(|word| *word != "endpoint.test");
+    assert!(events.eq(amn_scanner::api::EVENTS.iter().copied()), "in the order of the alphabet too");
     assert_eq!(words("IntentStatus"), Status::ALL.iter().map(|s| s.as_str()).collect());
 }
 

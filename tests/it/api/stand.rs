@@ -61,6 +61,7 @@ impl Stand {
     }
 
     /// A stand with something else than usual.
+    #[expect(clippy::disallowed_methods, reason = "a test's server is no task of the daemon")]
     pub async fn with(change: impl FnOnce(&mut AppState)) -> Self {
         let database = Database::fresh().await;
         seed(&database.pool).await;
@@ -309,7 +310,7 @@ impl Decide for Script {
         command: Command,
         actor: &'a str,
     ) -> BoxFuture<'a, Result<(), CommandError>> {
-        self.heard.lock().unwrap().push((network.to_string(), command.clone(), actor.to_owned()));
+        self.heard.lock().unwrap().push((network.to_string(), command, actor.to_owned()));
         async move {
             let refused = |reason: &str| Err(CommandError::Refused { reason: reason.to_owned() });
             match command {

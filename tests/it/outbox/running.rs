@@ -101,7 +101,7 @@ async fn a_graceful_stop_finishes_what_is_in_flight_and_gives_back_the_rest() {
     world
         .running(settings, async {
             receiver.wait_for(1).await;
-            receiver.release_soon(1)
+            receiver.release_soon(1);
         })
         .await;
     assert_eq!(receiver.count(), 1, "nothing new begins");
@@ -133,4 +133,26 @@ async fn a_backlog_is_sent_whole_in_order_and_once() {
     for (intent, seen) in crate::support::outbox::sequences(&requests) {
         assert_eq!(seen, [1, 2, 3, 4, 5], "{intent}");
     }
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_rests_spends_few_attempts_and_goes_on_when_it_is_back() {
+    let (world, receiver) = (World::new().await, Receiver::start().await);
+    world.endpoint(Some("t"), &receiver.url()).await;
+    for _ in 0..100 {
+        world.event(Some("t"), None, None).await;
+    }
+    let dispatcher = world.dispatcher();
+    receiver.otherwise(Answer::Status(503));
+    assert_eq!(dispatcher.run_once().await.unwrap().retried, 16, "a width of deliveries found out");
+    assert_eq!(dispatcher.run_once().await.unwrap().claimed, 0, "then it rests");
+    for _ in 0..10 {
+        world.clock.advance(10_000);
+        assert_eq!(dispatcher.run_once().await.unwrap().retried, 1, "one at a time");
+        assert_eq!(dispatcher.run_once().await.unwrap().claimed, 0);
+    }
+    receiver.otherwise(Answer::Status(200));
+    world.clock.advance(10_000);
+    assert_eq!(dispatcher.run_once().await.unwrap().delivered, 1);
+    assert_eq!(dispatcher.run_once().await.unwrap().delivered, 16, "back at full width");
 }

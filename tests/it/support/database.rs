@@ -4,12 +4,11 @@
 //! else the daemon's own embedded Postgres, in a directory of the test runs.
 
 use std::str::FromStr as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use amn_scanner::clock::{Clock as _, Ids as _, SystemClock, SystemIds};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -17,7 +16,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 const TEMPLATE_LOCK: i64 = i64::from_be_bytes(*b"amn.test");
 
 /// Databases of runs that were killed; no test runs as long.
-const LEFT_OVER_SECONDS: u64 = 3_600;
+const LEFT_OVER_SECONDS: i64 = 3_600;
 
 /// A fresh database with every migration, gone when it is dropped.
 #[derive(Debug)]
@@ -33,10 +32,11 @@ impl Database {
         static TEMPLATE: OnceCell<String> = OnceCell::const_new();
         let server = server().await;
         let template = TEMPLATE.get_or_init(|| template(&server)).await;
-        let name = format!("amn_test_{}_{}", now_seconds(), &Uuid::now_v7().simple().to_string()[20..]);
+        let name = format!("amn_test_{}_{:x}", SystemClock.now().seconds(), SystemIds.next());
         let mut admin = PgConnection::connect_with(&server).await.expect("the test server takes connections");
         run(&mut admin, format!("create database {name} template {template}")).await;
-        let options = server.clone().database(&name);
+        // Compiling a plan takes a hundred times as long as running it, at our sizes.
+        let options = server.clone().database(&name).options([("jit", "off")]);
         let url = options.to_url_lossy().to_string();
         let pool = PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap();
         Self { pool, url, name, server }
@@ -106,8 +106,8 @@ async fn sweep(admin: &mut PgConnection) {
         .await
         .unwrap();
     for name in names {
-        let born = name.split('_').nth(2).and_then(|seconds| seconds.parse::<u64>().ok());
-        if born.is_some_and(|born| born + LEFT_OVER_SECONDS < now_seconds()) {
+        let born = name.split('_').nth(2).and_then(|seconds| seconds.parse::<i64>().ok());
+        if born.is_some_and(|born| born + LEFT_OVER_SECONDS < SystemClock.now().seconds()) {
             run(admin, format!("drop database if exists {name} with (force)")).await;
         }
     }
@@ -117,6 +117,14 @@ async fn run(connection: &mut PgConnection, sql: String) {
     sqlx::query(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
-fn now_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+#[tokio::test]
+async fn a_fresh_database_is_reached_by_its_url_and_is_nobody_elses() {
+    let (ours, theirs) = (Database::fresh().await, Database::fresh().await);
+    sqlx::query("insert into amn.tenant (id) values ('t')").execute(&ours.pool).await.unwrap();
+    for (database, expected) in [(&ours, 1_i64), (&theirs, 0)] {
+        let mut connection = PgConnection::connect(&database.url).await.unwrap();
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from amn.tenant").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(count, expected);
+    }
 }

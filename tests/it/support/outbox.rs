@@ -1,6 +1,7 @@
 //! A world for stories about the outbox: tenants, intents, events, endpoints, a clock that is moved by hand.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,16 +65,22 @@ impl World {
     }
 
     /// One that runs by itself on the machine's clock while `story` is told, and is stopped after it.
-    pub async fn running<T>(&self, settings: HttpSettings, story: impl Future<Output = T>) -> T {
+    pub fn running<'a, T: 'a>(
+        &'a self,
+        settings: HttpSettings,
+        story: impl Future<Output = T> + 'a,
+    ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
         let guard = Guard::new(GuardPolicy::development());
         let dispatcher = self.dispatcher_at(Arc::new(SystemClock), settings, guard);
         let stop = CancellationToken::new();
-        let told = async {
-            let told = story.await;
-            stop.cancel();
-            told
-        };
-        tokio::join!(told, dispatcher.run(stop.clone())).0
+        Box::pin(async move {
+            let told = async {
+                let told = story.await;
+                stop.cancel();
+                told
+            };
+            tokio::join!(told, dispatcher.run(stop.clone())).0
+        })
     }
 
     pub fn secret(&self) -> Secret {
@@ -164,7 +171,7 @@ impl World {
 
     /// Moves the clock to when the next delivery is due.
     pub async fn wait_until_due(&self) {
-        let due = amn_scanner::store::outbox::deliveries::next_due(&self.db.pool).await.unwrap();
+        let due = amn_scanner::store::outbox::deliveries::next_due(&self.db.pool, &[]).await.unwrap();
         self.clock.set(due.expect("something waits").max(self.now()));
     }
 
@@ -180,7 +187,7 @@ impl World {
             .map(|row| Attempt {
                 outcome: row.get(0),
                 generation: row.get(1),
-                attempt: row.get(2),
+                number: row.get(2),
                 status_code: row.get(3),
                 error: row.get(4),
                 response: row.get(5),
@@ -205,7 +212,7 @@ impl World {
 pub struct Attempt {
     pub outcome: String,
     pub generation: i32,
-    pub attempt: i32,
+    pub number: i32,
     pub status_code: Option<i16>,
     pub error: Option<String>,
     pub response: Option<String>,
