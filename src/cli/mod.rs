@@ -57,6 +57,12 @@ enum Command {
     Run,
     /// Bring the database's schema up to this binary.
     Migrate,
+    /// Play the whole story on a chain of its own: payments, reorgs, a crash, and what the receiver hears.
+    Demo {
+        /// Stay up after the story, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -117,6 +123,10 @@ fn verdict(error: &anyhow::Error) -> (u8, Value) {
 
 impl Cli {
     async fn run(self, screen: &Screen) -> Result<ExitCode> {
+        if let Command::Demo { keep } = self.command {
+            amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let mut config = Config::load(self.config.as_deref(), environment_variables())?;
         if matches!(self.command, Command::Run) {
             let metrics = telemetry::start(&config.log).map_err(|error| Wrong(error.to_string()))?;
@@ -141,7 +151,7 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run | Self::Migrate => Ok(()),
+            Self::Run | Self::Migrate | Self::Demo { .. } => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
