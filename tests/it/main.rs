@@ -2,6 +2,7 @@
 
 mod anvil;
 mod api;
+mod crash;
 mod interop;
 mod ledger;
 mod outbox;
