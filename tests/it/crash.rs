@@ -26,11 +26,14 @@ async fn play(require: &'static str) -> Play {
 }
 
 /// Crashes the daemon and starts it again. The leases it leaves behind only cost time: we let it pass.
-async fn crash(daemon: &mut Daemon, db: &PgPool, after: Duration) {
+/// Whether it was in the middle of a delivery.
+async fn crash(daemon: &mut Daemon, db: &PgPool, after: Duration) -> bool {
     tokio::time::sleep(after).await;
     daemon.kill().await;
+    let sending: bool = sqlx::query_scalar("select exists (select from amn.delivery)").fetch_one(db).await.unwrap();
     time_passes(db).await;
     daemon.restart().await.unwrap();
+    sending
 }
 
 async fn time_passes(db: &PgPool) {
@@ -174,6 +177,16 @@ async fn snapshots(play: &Play, cast: &Cast) -> Vec<Value> {
     all
 }
 
+/// What was played, for whoever reads the test's output.
+fn figures(seed: u64, kills: usize, play: &Play) {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for heard in play.receiver.delivered() {
+        *kinds.entry(heard.event).or_default() += 1;
+    }
+    let (told, heard) = (play.receiver.delivered().len(), play.receiver.heard().len());
+    println!("seed {seed}: {kills} kills, {told} events in {heard} requests: {kinds:?}");
+}
+
 async fn killed_while_the_chain_is_held(seed: u64, steps: usize, kills: usize) {
     let script = script(seed, Kind { steps, depth_max: 6, commands: true });
     let ((calm, calm_cast), (killed, cast)) = tokio::join!(held(&script, 0, seed), held(&script, kills, seed));
@@ -184,7 +197,7 @@ async fn killed_while_the_chain_is_held(seed: u64, steps: usize, kills: usize) {
     let invented: Vec<_> = heard.difference(&expected).collect();
     assert!(missing.is_empty() && invented.is_empty(), "seed {seed}: missing {missing:?}, invented {invented:?}");
     assert_eq!(snapshots(&killed, &cast).await, snapshots(&calm, &calm_cast).await, "seed {seed}");
-    println!("seed {seed}: {kills} kills, {} events, {} requests", heard.len(), killed.receiver.heard().len());
+    figures(seed, kills, &killed);
 }
 
 async fn killed_while_the_chain_goes_on(seed: u64, steps: usize, kills: usize) {
@@ -194,7 +207,7 @@ async fn killed_while_the_chain_goes_on(seed: u64, steps: usize, kills: usize) {
     lawful(&calm, &calm_cast);
     lawful(&killed, &cast);
     assert_eq!(snapshots(&killed, &cast).await, snapshots(&calm, &calm_cast).await, "seed {seed}");
-    println!("seed {seed}: {kills} kills, {} events", received(&killed).len());
+    figures(seed, kills, &killed);
 }
 
 #[tokio::test]

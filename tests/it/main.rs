@@ -7,3 +7,4 @@ mod interop;
 mod ledger;
 mod outbox;
 mod support;
+mod two_daemons;
