@@ -66,11 +66,21 @@ async fn all_told(play: &Play) {
     .await;
 }
 
+/// A script that was played to its end.
+struct Run {
+    play: Play,
+    cast: Cast,
+    kills: usize,
+    /// Kills that came while something was on its way to the receiver.
+    while_sending: usize,
+}
+
 /// Plays the script with the chain held at every step until the daemon has followed it; kills it now and then.
-async fn held(script: &[Step], kills: usize, seed: u64) -> (Play, Cast) {
+async fn held(script: &[Step], kills: usize, seed: u64) -> Run {
     let mut play = play(r#"{ confirmations = 4, inclusion = "proven", operators = 2 }"#).await;
     let cast = Cast::of(&play, i64::try_from(script.len()).unwrap()).await;
     let mut dice = StdRng::seed_from_u64(seed);
+    let mut while_sending = 0;
     for (number, step) in script.iter().enumerate() {
         let due = kills * (number + 1) / script.len() - kills * number / script.len();
         let hands = Hands {
@@ -83,27 +93,28 @@ async fn held(script: &[Step], kills: usize, seed: u64) -> (Play, Cast) {
         let killing = async {
             for _ in 0..due {
                 let after = Duration::from_millis(dice.random_range(0..KILL_WITHIN_MS));
-                crash(&mut play.daemon, &play.db.pool, after).await;
+                while_sending += usize::from(crash(&mut play.daemon, &play.db.pool, after).await);
             }
         };
         tokio::join!(hands.act(step), killing);
         play.caught_up().await;
     }
     all_told(&play).await;
-    (play, cast)
+    Run { play, cast, kills, while_sending }
 }
 
 /// Plays the script without waiting for anybody; kills the daemon now and then.
-async fn going_on(script: &[Step], kills: usize, seed: u64) -> (Play, Cast) {
+async fn going_on(script: &[Step], kills: usize, seed: u64) -> Run {
     let mut play = play(r#"{ confirmations = 4, inclusion = "proven", operators = 2 }"#).await;
     let cast = Cast::of(&play, i64::try_from(script.len()).unwrap()).await;
     let mut dice = StdRng::seed_from_u64(seed);
+    let mut while_sending = 0;
     let hands =
         Hands { chain: &play.chain, gate: &play.gate, token: play.token, api: play.daemon.api().clone(), cast: &cast };
     let killing = async {
         for _ in 0..kills {
             let after = Duration::from_millis(dice.random_range(0..KILL_WITHIN_MS * 3));
-            crash(&mut play.daemon, &play.db.pool, after).await;
+            while_sending += usize::from(crash(&mut play.daemon, &play.db.pool, after).await);
         }
     };
     let acting = async {
@@ -115,7 +126,7 @@ async fn going_on(script: &[Step], kills: usize, seed: u64) -> (Play, Cast) {
     };
     tokio::join!(acting, killing);
     all_told(&play).await;
-    (play, cast)
+    Run { play, cast, kills, while_sending }
 }
 
 /// What was received: for each intent and sequence, the event and what it says of the money.
@@ -141,7 +152,7 @@ fn received(play: &Play) -> BTreeSet<String> {
 }
 
 /// What holds of every run, however often it was killed.
-fn lawful(play: &Play, cast: &Cast) {
+fn lawful(Run { play, cast, .. }: &Run) {
     let mut bodies: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for heard in play.receiver.heard() {
         assert!(heard.signed, "{} of {}", heard.event, heard.id);
@@ -161,7 +172,7 @@ fn lawful(play: &Play, cast: &Cast) {
 }
 
 /// How each intent ended, with the deposits that are on the chain.
-async fn snapshots(play: &Play, cast: &Cast) -> Vec<Value> {
+async fn snapshots(Run { play, cast, .. }: &Run) -> Vec<Value> {
     let mut all = Vec::new();
     for intent in &cast.intents {
         let now = play.now(intent).await;
@@ -178,36 +189,38 @@ async fn snapshots(play: &Play, cast: &Cast) -> Vec<Value> {
 }
 
 /// What was played, for whoever reads the test's output.
-fn figures(seed: u64, kills: usize, play: &Play) {
+fn figures(seed: u64, Run { play, kills, while_sending, .. }: &Run) {
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for heard in play.receiver.delivered() {
         *kinds.entry(heard.event).or_default() += 1;
     }
     let (told, heard) = (play.receiver.delivered().len(), play.receiver.heard().len());
-    println!("seed {seed}: {kills} kills, {told} events in {heard} requests: {kinds:?}");
+    println!(
+        "seed {seed}: {kills} kills, {while_sending} of them while sending; {told} events in {heard} requests: {kinds:?}"
+    );
 }
 
 async fn killed_while_the_chain_is_held(seed: u64, steps: usize, kills: usize) {
     let script = script(seed, Kind { steps, depth_max: 6, commands: true });
-    let ((calm, calm_cast), (killed, cast)) = tokio::join!(held(&script, 0, seed), held(&script, kills, seed));
-    lawful(&calm, &calm_cast);
-    lawful(&killed, &cast);
-    let (expected, heard) = (received(&calm), received(&killed));
+    let (calm, killed) = tokio::join!(held(&script, 0, seed), held(&script, kills, seed));
+    lawful(&calm);
+    lawful(&killed);
+    let (expected, heard) = (received(&calm.play), received(&killed.play));
     let missing: Vec<_> = expected.difference(&heard).collect();
     let invented: Vec<_> = heard.difference(&expected).collect();
     assert!(missing.is_empty() && invented.is_empty(), "seed {seed}: missing {missing:?}, invented {invented:?}");
-    assert_eq!(snapshots(&killed, &cast).await, snapshots(&calm, &calm_cast).await, "seed {seed}");
-    figures(seed, kills, &killed);
+    assert_eq!(snapshots(&killed).await, snapshots(&calm).await, "seed {seed}");
+    figures(seed, &killed);
 }
 
 async fn killed_while_the_chain_goes_on(seed: u64, steps: usize, kills: usize) {
     // No deeper than what is settled: else two watchers of one chain may rightly have settled different money.
     let script = script(seed, Kind { steps, depth_max: 3, commands: false });
-    let ((calm, calm_cast), (killed, cast)) = tokio::join!(held(&script, 0, seed), going_on(&script, kills, seed));
-    lawful(&calm, &calm_cast);
-    lawful(&killed, &cast);
-    assert_eq!(snapshots(&killed, &cast).await, snapshots(&calm, &calm_cast).await, "seed {seed}");
-    figures(seed, kills, &killed);
+    let (calm, killed) = tokio::join!(held(&script, 0, seed), going_on(&script, kills, seed));
+    lawful(&calm);
+    lawful(&killed);
+    assert_eq!(snapshots(&killed).await, snapshots(&calm).await, "seed {seed}");
+    figures(seed, &killed);
 }
 
 #[tokio::test]
