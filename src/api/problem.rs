@@ -7,7 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::store::row::{RowError, StoreError};
+use crate::store::StoreError;
+use crate::store::row::RowError;
 
 macro_rules! codes {
     ($($name:ident = $status:literal $code:literal $title:literal, $hint:expr;)*) => {
@@ -169,6 +170,10 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Database(error) => error.into(),
             StoreError::Row(error) => error.into(),
+            StoreError::Stale => Self::new(Code::Stale, "other decisions on this network came first"),
+            StoreError::Schema(why) => {
+                Self::hidden(Code::Internal, "the database has another schema than this binary", why)
+            }
         }
     }
 }

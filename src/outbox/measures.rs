@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::store::outbox::deliveries::{self, Claimed, End};
+use crate::telemetry::metric;
 
 /// The backlog's count reads the whole table.
 const MEASURE_EVERY: Duration = Duration::from_secs(10);
@@ -23,10 +24,10 @@ pub(super) async fn backlog(pool: &PgPool, clock: &dyn Clock, fast_attempts: u32
         match deliveries::backlog(pool, fast_attempts).await {
             Ok(backlog) => {
                 for (lane, count) in [("fast", backlog.fast), ("slow", backlog.slow), ("paused", backlog.paused)] {
-                    gauge!("amn_webhook_deliveries_pending", "lane" => lane).set(measured(count));
+                    gauge!(metric::DELIVERIES_PENDING, "lane" => lane).set(measured(count));
                 }
                 let age = backlog.oldest.map_or(0, |oldest| clock.now().millis().saturating_sub(oldest.millis()));
-                gauge!("amn_webhook_oldest_undelivered_seconds").set(measured(age.max(0)) / 1_000.0);
+                gauge!(metric::DELIVERIES_OLDEST).set(measured(age.max(0)) / 1_000.0);
             }
             Err(error) => warn!(%error, "the backlog is not known: {error}"),
         }
@@ -42,13 +43,13 @@ pub(super) fn tell(delivery: &Claimed, end: &End, now: Timestamp, duration: Dura
     let outcome = match end {
         End::Delivered => {
             let age = now.millis().saturating_sub(delivery.created_at.millis()).max(0);
-            histogram!("amn_webhook_delivery_seconds").record(measured(age) / 1_000.0);
+            histogram!(metric::DELIVERY_TIME).record(measured(age) / 1_000.0);
             "delivered"
         }
         End::Retry { .. } => "retry",
         End::Dead { reason, pause } => {
             let kind = if reason.starts_with("exhausted") { "exhausted" } else { "rejected" };
-            counter!("amn_webhook_dead_letters_total", "reason" => kind).increment(1);
+            counter!(metric::DEAD_LETTERS, "reason" => kind).increment(1);
             let (event, endpoint) = (EventId(delivery.event.as_u128()), EndpointId(delivery.endpoint.as_u128()));
             warn!(%event, %endpoint, reason, "event {event} is a dead letter of endpoint {endpoint}: {reason}");
             if *pause {
@@ -58,8 +59,8 @@ pub(super) fn tell(delivery: &Claimed, end: &End, now: Timestamp, duration: Dura
         }
         End::Released => return,
     };
-    counter!("amn_webhook_attempts_total", "outcome" => outcome).increment(1);
-    histogram!("amn_webhook_attempt_seconds").record(duration.as_secs_f64());
+    counter!(metric::ATTEMPTS, "outcome" => outcome).increment(1);
+    histogram!(metric::ATTEMPT_TIME).record(duration.as_secs_f64());
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floats; a count past 2^53 is nobody's backlog")]

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::store::outbox::feed::{self, Numbered};
+use crate::telemetry::metric;
 
 /// Events in one transaction: enough to keep up with any chain, few enough to be quick.
 pub const BATCH_MAX: u32 = 500;
@@ -38,7 +39,7 @@ impl Sequencer {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             match self.run_once().await {
-                Ok(_) => gauge!("amn_events_unnumbered").set(0.0),
+                Ok(_) => gauge!(metric::EVENTS_UNNUMBERED).set(0.0),
                 Err(error) => warn!(%error, "events are not numbered: {error}"),
             }
             tokio::select! {

@@ -5,7 +5,7 @@ use amn_core::money::Amount;
 use sqlx::PgPool;
 
 use super::StoreError;
-use super::rows::{cell, height, to_time};
+use super::row::{Place, height, moment};
 
 /// Addresses looked at in one round: each costs a request or more.
 const DUE_MAX: i64 = 20;
@@ -42,14 +42,14 @@ pub async fn due(pool: &PgPool, network: &NetworkId, at: &Header, every: u64) ->
         network.as_str(),
         height(at.at.height),
         i64::try_from(every).unwrap_or(i64::MAX),
-        to_time(at.time),
+        moment(at.time),
         DUE_MAX,
     )
     .fetch_all(pool)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let at = |column| cell("amn.watch", column, &row.id);
+            let at = |column| Place { table: "watch", id: &row.id }.at(column);
             let last = match (row.balance, row.balance_height) {
                 (Some(amount), Some(read)) => {
                     Some((at("balance").amount(&amount)?, at("balance_height").height(read)?))
@@ -85,7 +85,7 @@ pub async fn arrived(
     )
     .fetch_one(pool)
     .await?;
-    cell("amn.deposit", "amount", address).amount(&sum)
+    Ok(Place { table: "deposit", id: address }.at("amount").amount(&sum)?)
 }
 
 /// Notes a balance and where it was read.
@@ -95,7 +95,7 @@ pub async fn note(pool: &PgPool, watch: i64, balance: Amount, at: &Header) -> Re
         watch,
         balance.to_string(),
         height(at.at.height),
-        to_time(at.time),
+        moment(at.time),
     )
     .execute(pool)
     .await?;

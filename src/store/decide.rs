@@ -10,8 +10,9 @@ use amn_core::network::SharedFacts;
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 
-use super::rows::to_time;
+use super::row::moment;
 use super::{StoreError, load, write};
+use crate::telemetry::metric;
 
 /// How often a decision is taken anew because another came first, before the caller hears of it.
 /// Each round means that somebody else made progress, so the bound is only met by a broken database.
@@ -85,10 +86,16 @@ impl Desk {
 
     /// Takes a decision and commits it; without effects nothing is written.
     pub async fn decide(&mut self, input: &Input, now: Timestamp) -> Result<Decision, CommandError> {
+        let began = std::time::Instant::now();
         for _ in 0..ROUNDS_MAX {
             match self.round(input, now, None).await {
                 Err(CommandError::Store(StoreError::Stale)) => {}
-                other => return other,
+                other => {
+                    let network = self.facts.id.to_string();
+                    metrics::histogram!(metric::DECISION_TIME, "network" => network, "input" => word(input))
+                        .record(began.elapsed());
+                    return other;
+                }
             }
         }
         Err(StoreError::Stale.into())
@@ -149,7 +156,7 @@ impl Desk {
         let revision = sqlx::query_scalar!("select revision from amn.network where id = $1 for update", id)
             .fetch_optional(&mut *tx)
             .await?
-            .ok_or_else(|| StoreError::row("amn.network", "id", &self.facts.id, "there is no such row"))?;
+            .ok_or_else(|| StoreError::row("network", "id", &self.facts.id, "there is no such row"))?;
         self.revision = u64::try_from(revision).unwrap_or_default();
         load::fence(tx, &self.facts.id, self.revision).await?.ok_or(StoreError::Stale)
     }
@@ -184,6 +191,21 @@ pub async fn command(
     Err(StoreError::Stale.into())
 }
 
+/// The word for an input in metrics.
+const fn word(input: &Input) -> &'static str {
+    match input {
+        Input::Start(_) => "start",
+        Input::Extend(_) => "extend",
+        Input::Replace { .. } => "replace",
+        Input::Finality { .. } => "finality",
+        Input::Evidence { .. } => "evidence",
+        Input::Found { .. } => "found",
+        Input::Command(_) => "command",
+        Input::Policy(_) => "policy",
+        Input::Halt(_) => "halt",
+    }
+}
+
 async fn audit(
     tx: &mut sqlx::PgConnection,
     network: &NetworkId,
@@ -215,7 +237,7 @@ pub async fn record_audit(
 ) -> Result<(), StoreError> {
     sqlx::query!(
         "insert into amn.audit (at, actor, action, subject, detail) values ($1, $2, $3, $4, $5)",
-        to_time(now),
+        moment(now),
         actor,
         action,
         subject,

@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{cell, from_time, height, to_time, uuid};
+use super::row::{Place, height, moment, timestamp, uuid};
 
 /// Intents ended by one decision; more than these end with the next one, a block later.
 const EXPIRING_MAX: i64 = 1_000;
@@ -99,12 +99,12 @@ pub(super) async fn peek(db: impl sqlx::PgExecutor<'_>, network: &NetworkId) -> 
     )
     .fetch_optional(db)
     .await?;
-    row.ok_or_else(|| StoreError::row("amn.network", "id", network, "there is no such row"))?.parse(network)
+    row.ok_or_else(|| StoreError::row("network", "id", network, "there is no such row"))?.parse(network)
 }
 
 impl NetworkRow {
     fn parse(self, network: &NetworkId) -> Result<Row, StoreError> {
-        let at = |column| cell("amn.network", column, network);
+        let at = |column| Place { table: "network", id: network }.at(column);
         let tip = match (self.tip_height, self.tip_hash, self.tip_parent, self.tip_time) {
             (Some(h), Some(hash), Some(parent), Some(time)) => Some(Header {
                 at: amn_core::block::BlockRef {
@@ -112,7 +112,7 @@ impl NetworkRow {
                     hash: at("tip_hash").hash(&hash)?,
                 },
                 parent: at("tip_parent").hash(&parent)?,
-                time: from_time(time),
+                time: timestamp(time),
             }),
             _ => None,
         };
@@ -165,14 +165,14 @@ pub(super) async fn headers(
     .await?;
     let mut headers = BTreeMap::new();
     for row in rows {
-        let at = |column| cell("amn.header", column, &row.height);
+        let at = |column| Place { table: "header", id: &row.height }.at(column);
         let header = Header {
             at: amn_core::block::BlockRef {
                 height: at("height").height(row.height)?,
                 hash: at("hash").hash(&row.hash)?,
             },
             parent: at("parent").hash(&row.parent)?,
-            time: from_time(row.time),
+            time: timestamp(row.time),
         };
         headers.insert(header.at.height, header);
     }
@@ -365,7 +365,7 @@ async fn expiring(db: &mut PgConnection, network: &NetworkId, before: Timestamp)
         limit $3
         "#,
         network.as_str(),
-        to_time(before),
+        moment(before),
         EXPIRING_MAX,
     )
     .fetch_all(db)
@@ -399,7 +399,7 @@ async fn intents(
     let mut intents = BTreeMap::new();
     for row in rows {
         let id = IntentId(row.id.as_u128());
-        let at = |column| cell("amn.intent", column, &id);
+        let at = |column| Place { table: "intent", id: &id }.at(column);
         let backfill = match row.backfill_from.zip(row.backfill_to) {
             Some((from, to)) => Some((at("backfill_from").height(from)?, at("backfill_to").height(to)?)),
             // Its balance must be looked at first: nothing else that is loaded with it may end it.
@@ -410,7 +410,7 @@ async fn intents(
             None => None,
             Some("expired") => Some(End::Expired),
             Some("canceled") => Some(End::Canceled),
-            Some(other) => return Err(at("ended").wrong(other)),
+            Some(other) => return Err(at("ended").wrong(other).into()),
         };
         let intent = Intent {
             id,
@@ -421,7 +421,7 @@ async fn intents(
                 reference: row.reference.map(Reference::new),
                 due: at("due").amount(&row.due)?,
                 tolerance: at("tolerance").amount(&row.tolerance)?,
-                expires_at: row.expires_at.map(from_time),
+                expires_at: row.expires_at.map(timestamp),
                 require: at("require").json(row.require)?,
                 metadata: at("metadata").json(row.metadata)?,
             },
@@ -446,6 +446,7 @@ async fn intents(
 }
 
 /// A deposit's row, for the two questions that read it.
+#[expect(clippy::struct_excessive_bools, reason = "the columns of a row")]
 struct DepositRow {
     id: Uuid,
     tx_hash: Vec<u8>,
@@ -481,15 +482,15 @@ struct DepositRow {
 impl DepositRow {
     fn parse(self) -> Result<Deposit, StoreError> {
         let id = DepositId(self.id.as_u128());
-        let at = |column| cell("amn.deposit", column, &id);
+        let at = |column| Place { table: "deposit", id: &id }.at(column);
         let owner = match (self.intent_id, self.unmatched) {
             (Some(intent), None) => Owner::Intent(IntentId(intent.as_u128())),
             (None, Some(why)) => Owner::Nobody(at("unmatched").word(&why)?),
-            _ => return Err(at("intent_id").wrong("owned by both an intent and nobody")),
+            _ => return Err(at("intent_id").wrong("owned by both an intent and nobody").into()),
         };
         let settlement = match (self.settled_at, self.settled_require) {
             (Some(when), Some(require)) => Some(Settlement {
-                at: from_time(when),
+                at: timestamp(when),
                 tip: at("settled_tip_height")
                     .block(self.settled_tip_height, self.settled_tip_hash.as_deref())?
                     .ok_or_else(|| at("settled_tip_hash").wrong("missing"))?,
@@ -516,7 +517,7 @@ impl DepositRow {
                 height: at("block_height").height(self.block_height)?,
                 hash: at("block_hash").hash(&self.block_hash)?,
             },
-            block_time: from_time(self.block_time),
+            block_time: timestamp(self.block_time),
             ordinal: at("ordinal").count(self.ordinal.into())?,
             status: at("status").word(&self.status)?,
             evidence: Evidence {

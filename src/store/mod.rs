@@ -12,7 +12,6 @@ pub mod network;
 pub mod outbox;
 pub mod read;
 pub mod row;
-mod rows;
 pub mod tenants;
 pub mod thresholds;
 mod write;
@@ -22,7 +21,7 @@ use std::str::FromStr;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgPool};
 
-pub use rows::{from_time, to_time, uuid};
+pub use row::{RowError, moment, timestamp, uuid};
 
 /// What went wrong with the database, by what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +30,8 @@ pub enum StoreError {
     #[error("another decision came first")]
     Stale,
     /// A person must look: a row does not say what it must.
-    #[error("{table}.{column} of {id}: {problem}")]
-    Row { table: &'static str, column: &'static str, id: String, problem: String },
+    #[error(transparent)]
+    Row(#[from] RowError),
     /// Migrate first: the schema is not the one this binary knows.
     #[error("the schema is not this binary's: {0}; run `amn-scanner migrate`")]
     Schema(String),
@@ -42,8 +41,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn row(table: &'static str, column: &'static str, id: impl ToString, problem: impl ToString) -> Self {
-        Self::Row { table, column, id: id.to_string(), problem: problem.to_string() }
+    /// A row that does not say what it must.
+    pub(crate) fn row(
+        table: &'static str,
+        column: &'static str,
+        id: &dyn std::fmt::Display,
+        why: impl std::fmt::Display,
+    ) -> Self {
+        Self::Row(row::Place { table, id }.wrong(column, why))
     }
 }
 
@@ -52,7 +57,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Opens a pool. `max` connections: the followers, the dispatcher and the API share them.
 pub async fn connect(options: PgConnectOptions, max: u32) -> Result<PgPool, StoreError> {
-    let options = options.application_name("amn-scanner").disable_statement_logging();
+    // Compiling our short statements takes a hundred times longer than running them.
+    let options = options.application_name("amn-scanner").options([("jit", "off")]).disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(std::time::Duration::from_secs(10));
     Ok(pool.connect_with(options).await?)
 }

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::StoreError;
-use super::rows::{cell, height, to_time};
+use super::row::{Place, height, moment};
 
 /// Writes a network and its assets as configured. A network never changes the chain it speaks of.
 /// `balance_check`: blocks between two looks at native balances, where they are looked at.
@@ -39,7 +39,7 @@ pub async fn register(
     .await?;
     if chain != facts.chain {
         return Err(StoreError::row(
-            "amn.network",
+            "network",
             "chain",
             &facts.id,
             format!("the database knows it as {chain}, the configuration as {}", facts.chain),
@@ -66,7 +66,7 @@ pub async fn register(
         .await?;
         if decimals != i16::from(asset.decimals) {
             return Err(StoreError::row(
-                "amn.asset",
+                "asset",
                 "decimals",
                 &asset.id,
                 format!("the database knows {decimals}, the configuration {}", asset.decimals),
@@ -94,8 +94,8 @@ pub async fn lease(
         "#,
         network.as_str(),
         holder,
-        to_time(now),
-        to_time(until),
+        moment(now),
+        moment(until),
     )
     .execute(pool)
     .await?;
@@ -141,7 +141,7 @@ pub async fn watches_above(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let version = cell("amn.watch", "version", &row.address).count(row.version)?;
+            let version = Place { table: "watch", id: &row.address }.at("version").count(row.version)?;
             Ok(NewWatch { version: WatchVersion(version), address: Address::new(&row.address), native: row.native })
         })
         .collect()
@@ -174,7 +174,7 @@ pub async fn backfills(pool: &PgPool, network: &NetworkId, limit: i64) -> Result
     .await?;
     rows.into_iter()
         .map(|row| {
-            let at = |column| cell("amn.watch", column, &row.intent_id);
+            let at = |column| Place { table: "watch", id: &row.intent_id }.at(column);
             Ok(Backfill {
                 intent: IntentId(row.intent_id.as_u128()),
                 from: at("backfill_from").height(row.backfill_from)?,
@@ -206,7 +206,7 @@ pub async fn boundary_at_or_below(
     .fetch_optional(db)
     .await?;
     row.map(|row| {
-        let cell = |column| cell("amn.segment", column, network);
+        let cell = |column| Place { table: "segment", id: network }.at(column);
         Ok(amn_core::block::BlockRef {
             height: cell("to_height").height(row.to_height)?,
             hash: cell("tip_hash").hash(&row.tip_hash)?,
@@ -241,7 +241,7 @@ pub async fn short_of_evidence(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let at = |column| cell("amn.deposit", column, &row.id);
+            let at = |column| Place { table: "deposit", id: &row.id }.at(column);
             let transfer = amn_core::block::TransferId {
                 tx: at("tx_hash").hash(&row.tx_hash)?,
                 kind: at("kind").word(&row.kind)?,

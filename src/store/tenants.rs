@@ -3,7 +3,8 @@
 use amn_core::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 
-use super::row::{Place, RowError, StoreError, timestamp};
+use super::StoreError;
+use super::row::{Place, RowError, timestamp};
 
 /// Makes the tenant where it is new.
 pub async fn ensure(db: &mut PgConnection, id: &str) -> Result<(), sqlx::Error> {

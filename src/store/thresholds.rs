@@ -4,7 +4,8 @@ use amn_core::confirmation::Policy;
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 
-use super::row::{Place, StoreError, moment, timestamp};
+use super::StoreError;
+use super::row::{Place, moment, timestamp};
 
 /// A network's policy and where it comes from.
 #[derive(Debug)]

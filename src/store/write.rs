@@ -12,7 +12,7 @@ use amn_core::source::{Coverage, WatchVersion};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::rows::{height, to_time, uuid};
+use super::row::{height, moment, uuid};
 use super::{StoreError, outbox};
 
 /// Writes every effect; `after` is the state with all of them applied.
@@ -105,8 +105,8 @@ async fn start(db: &mut PgConnection, network: &NetworkId, at: &Header, after: &
         height(at.at.height),
         at.at.hash.0.as_slice() as _,
         at.parent.0.as_slice() as _,
-        to_time(at.time),
-        to_time(after.now),
+        moment(at.time),
+        moment(after.now),
     )
     .execute(&mut *db)
     .await?;
@@ -156,7 +156,7 @@ async fn rewind(
         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         "#,
         network.as_str(),
-        to_time(after.now),
+        moment(after.now),
         fork,
         to.at.hash.0.as_slice() as _,
         height(from.at.height),
@@ -194,7 +194,7 @@ async fn cover(
         tip.hash.0.as_slice() as _,
         coverage.as_str(),
         watched,
-        to_time(after.now),
+        moment(after.now),
     )
     .execute(&mut *db)
     .await?;
@@ -211,7 +211,7 @@ async fn cover(
             tip.hash.0.as_slice() as _,
             coverage.as_str(),
             watched,
-            to_time(after.now),
+            moment(after.now),
         )
         .execute(&mut *db)
         .await?;
@@ -274,7 +274,7 @@ async fn headers(
     }
     let hashes: Vec<Vec<u8>> = headers.clone().map(|h| h.at.hash.0.to_vec()).collect();
     let parents: Vec<Vec<u8>> = headers.clone().map(|h| h.parent.0.to_vec()).collect();
-    let times: Vec<time::OffsetDateTime> = headers.map(|h| to_time(h.time)).collect();
+    let times: Vec<time::OffsetDateTime> = headers.map(|h| moment(h.time)).collect();
     sqlx::query!(
         r#"
         insert into amn.header (network_id, height, hash, parent, time)
@@ -357,11 +357,11 @@ async fn intents(db: &mut PgConnection, after: &State, ids: &BTreeSet<IntentId>)
         &settled,
         &late,
         &sequence,
-        to_time(after.now),
+        moment(after.now),
     )
     .execute(db)
     .await?;
-    all_written("amn.intent", done.rows_affected(), rows.len())
+    all_written("intent", done.rows_affected(), rows.len())
 }
 
 async fn deposits(db: &mut PgConnection, after: &State, ids: &BTreeSet<DepositId>) -> Result<(), StoreError> {
@@ -402,11 +402,11 @@ async fn deposits(db: &mut PgConnection, after: &State, ids: &BTreeSet<DepositId
         "#,
         serde_json::Value::Array(json),
         after.facts.id.as_str(),
-        to_time(after.now),
+        moment(after.now),
     )
     .execute(db)
     .await?;
-    all_written("amn.deposit", done.rows_affected(), rows.len())
+    all_written("deposit", done.rows_affected(), rows.len())
 }
 
 fn row(d: &Deposit) -> serde_json::Value {
@@ -460,7 +460,7 @@ async fn observations(db: &mut PgConnection, after: &State, effects: &[Effect]) 
                 values ($1, $2, $3, $4, $5, $6, $7, $8)
                 "#,
                 after.facts.id.as_str(),
-                to_time(after.now),
+                moment(after.now),
                 height(at.height),
                 at.hash.0.as_slice() as _,
                 observation.kind,
@@ -499,7 +499,7 @@ async fn standing(
         height(tip.at.height),
         tip.at.hash.0.as_slice() as _,
         tip.parent.0.as_slice() as _,
-        to_time(tip.time),
+        moment(tip.time),
         standing.safe.map(|b| height(b.height)),
         standing.safe.as_ref().map(|b| b.hash.0.as_slice()) as _,
         standing.finalized.map(|b| height(b.height)),
@@ -508,12 +508,12 @@ async fn standing(
         serde_json::to_value(checkpoint).unwrap_or_default(),
         standing.halted.as_ref().map(|h| h.reason.as_str()),
         standing.halted.as_ref().map(|h| h.detail.as_str()),
-        to_time(after.now),
+        moment(after.now),
         standing.accept_fork.as_ref().map(|hash| hash.0.as_slice()) as _,
     )
     .execute(db)
     .await?;
-    all_written("amn.network", done.rows_affected(), 1)
+    all_written("network", done.rows_affected(), 1)
 }
 
 /// A network that never began may still be halted and resumed.
@@ -528,7 +528,7 @@ async fn halted(db: &mut PgConnection, after: &State) -> Result<(), StoreError> 
         after.facts.id.as_str(),
         halt.map(|h| h.reason.as_str()),
         halt.map(|h| h.detail.as_str()),
-        to_time(after.now),
+        moment(after.now),
     )
     .execute(db)
     .await?;
@@ -561,7 +561,7 @@ async fn events(db: &mut PgConnection, after: &State, effects: &[Effect]) -> Res
         &kind,
         &body,
         after.facts.id.as_str(),
-        to_time(after.now),
+        moment(after.now),
     )
     .execute(&mut *db)
     .await?;
@@ -573,5 +573,5 @@ fn all_written(table: &'static str, rows: u64, expected: usize) -> Result<(), St
     if rows == expected as u64 {
         return Ok(());
     }
-    Err(StoreError::row(table, "*", expected, format!("{rows} rows were written where {expected} must be")))
+    Err(StoreError::row(table, "*", &expected, format!("{rows} rows were written where {expected} must be")))
 }

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::After;
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// A deposit with the tip it is counted from.
 #[derive(Debug)]

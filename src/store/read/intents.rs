@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::After;
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// An intent with its sums.
 #[derive(Debug)]

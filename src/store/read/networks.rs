@@ -5,7 +5,8 @@ use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use crate::store::row::{Place, RowError, StoreError, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, timestamp};
 
 /// A network's place in the ledger.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use amn_core::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::store::row::{Place, RowError, StoreError, moment, timestamp};
+use crate::store::StoreError;
+use crate::store::row::{Place, RowError, moment, timestamp};
 
 /// How many live endpoints a tenant has, or the operator. Whoever counts too waits until this transaction ends,
 /// so that two requests never pass the bound together.

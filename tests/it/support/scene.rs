@@ -79,7 +79,7 @@ impl Scene {
 
     /// `expires`: seconds of chain time after the first block.
     pub async fn intent_until(&self, address: &str, due: u64, expires: Option<i64>) -> IntentId {
-        let expires_at = expires.map(|s| Timestamp::from_millis(1_700_000_000_000 + s * 1_000)).map(store::to_time);
+        let expires_at = expires.map(|s| Timestamp::from_millis(1_700_000_000_000 + s * 1_000)).map(store::moment);
         let id: Uuid =
             sqlx::query_scalar("select amn.create_intent('seller', $1, $2, $3::bigint::numeric, $4, expires_at => $5)")
                 .bind(self.facts.id.as_str())
