@@ -4,7 +4,9 @@
 
 mod anvil;
 mod api;
+mod crash;
 mod interop;
 mod ledger;
 mod outbox;
 mod support;
+mod two_daemons;
