@@ -85,6 +85,11 @@ impl Receiver {
         self.lock().script.extend(statuses);
     }
 
+    /// 200 is usual again, whatever was still to be answered.
+    pub fn recover(&self) {
+        self.lock().script.clear();
+    }
+
     /// Everything heard so far.
     #[must_use]
     pub fn heard(&self) -> Vec<Heard> {

@@ -5,4 +5,5 @@ mod api;
 mod interop;
 mod ledger;
 mod outbox;
+mod start_again;
 mod support;
