@@ -118,7 +118,7 @@ async fn too_late(house: &mut House) -> Result<(), StageError> {
         "accepts the late money for A-1006",
         "POST .../accept; audited, by a person",
     );
-    house.shop.post(&format!("/v1/intents/{}/accept", house.order(order).id), json!({})).await?;
+    house.shop.ask_for(&format!("/v1/intents/{}/accept", house.order(order).id)).await?;
     confirmed(house, order, 30 * USDC).await
 }
 

@@ -51,9 +51,15 @@ impl Anvil {
 
     /// Starts anvil on this port.
     pub async fn start_at(port: u16, rules: Rules) -> Result<Self, StageError> {
+        Self::start_as(31_337, port, rules).await
+    }
+
+    /// Starts anvil as the chain of this id, on this port.
+    pub async fn start_as(chain_id: u64, port: u16, rules: Rules) -> Result<Self, StageError> {
         let mut command = Command::new(binary()?);
         command
             .args(["--silent", "--order", "fifo", "--port", &port.to_string(), "--host", "127.0.0.1"])
+            .args(["--chain-id", &chain_id.to_string()])
             .args(["--slots-in-an-epoch", &rules.slots_in_an_epoch.to_string()])
             // One second a block and a fixed beginning: the same play has the same chain time.
             .args(["--timestamp", "1800000000", "--base-fee", "0", "--gas-price", "0"])
@@ -128,13 +134,13 @@ impl Anvil {
             "from": from, "to": to, "gas": GAS, "gasPrice": "0x0",
             "data": format!("0x{}", hex::encode(data)), "value": format!("{value:#x}"),
         });
-        text(self.rpc("eth_sendTransaction", json!([tx])).await?)
+        text(&self.rpc("eth_sendTransaction", json!([tx])).await?)
     }
 
     /// Puts a contract on the chain, in a block of its own.
     pub async fn deploy(&self, from: Address, code: &[u8]) -> Result<Address, StageError> {
         let tx = json!({"from": from, "gas": GAS, "gasPrice": "0x0", "data": format!("0x{}", hex::encode(code))});
-        let hash = text(self.rpc("eth_sendTransaction", json!([tx])).await?)?;
+        let hash = text(&self.rpc("eth_sendTransaction", json!([tx])).await?)?;
         self.mine(1).await?;
         let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await?;
         parse(&receipt["contractAddress"])
@@ -146,7 +152,7 @@ impl Anvil {
     }
 
     pub async fn height(&self) -> Result<u64, StageError> {
-        let shown = text(self.rpc("eth_blockNumber", json!([])).await?)?;
+        let shown = text(&self.rpc("eth_blockNumber", json!([])).await?)?;
         u64::from_str_radix(shown.trim_start_matches("0x"), 16).map_err(|e| StageError::because("eth_blockNumber", e))
     }
 
@@ -174,7 +180,7 @@ impl Anvil {
     }
 }
 
-fn text(value: Value) -> Result<String, StageError> {
+fn text(value: &Value) -> Result<String, StageError> {
     value.as_str().map(str::to_owned).ok_or_else(|| StageError(format!("expected text, got {value}")))
 }
 

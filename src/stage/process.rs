@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use super::StageError;
 
 /// Migrating and opening the embedded Postgres takes seconds on a slow disk; a minute is a failure.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A daemon process. Killed when it is dropped.
 #[derive(Debug)]
@@ -137,6 +137,11 @@ impl Api {
     pub async fn put(&self, path: &str, body: Value) -> Result<Value, StageError> {
         let request = self.client.put(format!("{}{path}", self.base)).header("content-type", "application/json");
         self.ask(request.body(body.to_string()), path).await
+    }
+
+    /// Asks for something that needs no body.
+    pub async fn ask_for(&self, path: &str) -> Result<Value, StageError> {
+        self.ask(self.client.post(format!("{}{path}", self.base)), path).await
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Value, StageError> {

@@ -1,7 +1,10 @@
 //! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
+#![expect(clippy::disallowed_methods, reason = "tests start their own servers and read the clock of the machine")]
+
 mod anvil;
 mod api;
+mod demo;
 mod interop;
 mod ledger;
 mod outbox;

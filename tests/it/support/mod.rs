@@ -2,6 +2,7 @@
 
 pub mod database;
 pub mod fake_chain;
+pub mod gate;
 pub mod outbox;
 pub mod play;
 pub mod receiver;
