@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use amn_scanner::config::{Config, ConfigErrors, Log, LogFormat, environment_variables};
 use amn_scanner::daemon::OpenDatabase;
-use amn_scanner::{daemon, demo, store, telemetry};
+use amn_scanner::{daemon, store, telemetry};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
@@ -55,14 +55,14 @@ pub struct Cli {
 enum Command {
     /// Run the daemon until it is told to stop.
     Run,
-    /// From nothing to a moving picture: payments, reorgs and a crash on a real EVM node, on this machine.
+    /// Bring the database's schema up to this binary.
+    Migrate,
+    /// Play the whole story on a chain of its own: payments, reorgs, a crash, and what the receiver hears.
     Demo {
-        /// Stay up after the story, until Ctrl-C, for playing on by hand.
+        /// Stay up after the story, until Ctrl-C.
         #[arg(long)]
         keep: bool,
     },
-    /// Bring the database's schema up to this binary.
-    Migrate,
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -124,8 +124,7 @@ fn verdict(error: &anyhow::Error) -> (u8, Value) {
 impl Cli {
     async fn run(self, screen: &Screen) -> Result<ExitCode> {
         if let Command::Demo { keep } = self.command {
-            // It brings its own configuration and its own database.
-            demo::run(demo::Wishes::usual(keep)?).await?;
+            amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut config = Config::load(self.config.as_deref(), environment_variables())?;
@@ -152,7 +151,7 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run | Self::Demo { .. } | Self::Migrate => Ok(()),
+            Self::Run | Self::Migrate | Self::Demo { .. } => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

@@ -283,7 +283,7 @@ impl House {
     fn show(&mut self, heard: &Heard, first: bool) {
         let body = heard.json();
         let (mood, why) = meaning(&body);
-        let order = text(&body["intent"]["metadata"]["order"]);
+        let order = name(&body["intent"]);
         let what = format!("{:<17}  {order:<6}  {}", heard.event, sums(&body));
         let what = what.trim_end();
         let at = heard.at;
@@ -300,6 +300,13 @@ impl House {
             self.timeline.tell_at(at, Actor::Backend, Mood::Note, what, "a webhook-id it knows: ignored");
         }
     }
+}
+
+/// The order's name; or the end of the intent's id, where somebody made one by hand.
+fn name(intent: &Value) -> String {
+    let id = text(&intent["id"]);
+    let end = id.get(id.len().saturating_sub(6)..).unwrap_or_default();
+    intent["metadata"]["order"].as_str().unwrap_or(end).to_owned()
 }
 
 /// Received, or settled, of what is due: what a reader wants to know of this event.

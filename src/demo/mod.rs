@@ -156,7 +156,7 @@ async fn story(
     let line =
         format!("\nAll as told: {orders} orders, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice.");
     house.timeline.print(&ink.paint("32", &line));
-    keep::where_next(house, folder);
+    keep::where_next(house, folder, wishes.keep);
     if wishes.keep {
         keys.told = true;
         keep::stay(house, keys).await?;

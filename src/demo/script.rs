@@ -204,10 +204,10 @@ async fn crash(house: &mut House) -> Result<(), StageError> {
     let stands = house.shop.get("/v1/networks/devnet").await?;
     let stands = super::house::text(&stands["tip"]["height"]);
     let what =
-        format!("back after {took} ms as process {}; its ledger ends at #{stands}", house.daemon.id().unwrap_or(0));
-    house.tell(Actor::Daemon, Mood::Note, &what, "what was covered is known, what was missed too");
-    let why = "a lease of 10 s keeps two daemons from doing one work";
-    house.tell(Actor::Daemon, Mood::Waits, "waits until the dead one's lease runs out", why);
+        format!("back after {took} ms as process {}; it has read up to #{stands}", house.daemon.id().unwrap_or(0));
+    house.tell(Actor::Daemon, Mood::Note, &what, "and the chain is at more");
+    let why = "two never do one work";
+    house.tell(Actor::Daemon, Mood::Waits, "waits for the dead one's lease of 10 s to run out", why);
     house.hears(caught, &["payment.detected", "payment.confirmed"]).await?;
     house.hears(missed, &["payment.detected", "payment.confirmed"]).await?;
     house.ends(caught, "confirmed", 80 * USDC);
