@@ -119,6 +119,8 @@ filter = "info,sqlx=warn,amn_scanner=debug"
 
 [webhooks]
 allow_insecure_webhooks = true
+# The backend lives next door; what a crash cuts off is tried again after six times this.
+timeout_ms = 1000
 
 [auth]
 operator_key = "{key}"

@@ -3,13 +3,14 @@
 //! Law: nothing here sleeps in the hope that something has happened. It waits for the event, or fails.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
 use amn_core::money::Amount;
 use serde_json::{Value, json};
 
-use super::ground::CONFIRMATIONS;
+use super::ground::{CONFIRMATIONS, Folder};
 use super::timeline::{Actor, Mood, Timeline};
 use crate::stage::StageError;
 use crate::stage::anvil::Anvil;
@@ -20,6 +21,9 @@ use crate::stage::receiver::{Heard, Receiver};
 /// Events come within milliseconds; after a crash the dead process's lease of 10 s has to run out first. A machine
 /// under load gets six times that.
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where there is nothing to wait on (no event says "nothing happened"), we look again after so long.
+const LOOK_AGAIN: Duration = Duration::from_millis(30);
 
 /// What an order is paid in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +84,7 @@ pub struct House {
     pub receiver: Receiver,
     /// What the shop's backend calls: a key of its tenant.
     pub shop: Api,
-    pub operator: Api,
+    pub folder: Arc<Folder>,
     pub timeline: Timeline,
     pub payer: Address,
     pub usdc: Address,
@@ -126,7 +130,7 @@ impl House {
         let address = made["address"].as_str().and_then(|a| a.parse().ok());
         let address = address.ok_or_else(|| StageError(format!("an intent without an address: {made}")))?;
         let what = format!("asks {} for {name}, to {}", coin.named(due), short(&format!("{address}")));
-        self.tell(Actor::Backend, Mood::Note, &what, "POST /v1/intents; the address is of this order alone");
+        self.tell(Actor::Backend, Mood::Note, &what, "at an address of this order alone");
         let (expected, ends) = (Vec::new(), ("awaiting", 0));
         self.orders.push(Order { name, story, id, address, coin, due, expected, ends });
         Ok(No(self.orders.len() - 1))
@@ -152,13 +156,18 @@ impl House {
     /// Blocks are made, one after the other.
     pub async fn blocks(&mut self, count: u64, why: &str) -> Result<(), StageError> {
         for made in 1..=count {
-            self.chain.mine(1).await?;
-            let at = self.tip().await?;
-            self.timeline.height = at.0;
-            let what = format!("block {} {}", at.0, short(&at.1));
-            self.tell(Actor::Chain, Mood::Block, &what, if made == 1 { why } else { "" });
+            self.chain_makes_a_block(if made == 1 { why } else { "" }).await?;
             self.pause().await;
         }
+        Ok(())
+    }
+
+    /// A block is made, and nobody waits for it.
+    pub async fn chain_makes_a_block(&mut self, why: &str) -> Result<(), StageError> {
+        self.chain.mine(1).await?;
+        let (height, hash) = self.tip().await?;
+        self.timeline.height = height;
+        self.tell(Actor::Chain, Mood::Block, &format!("block {height} {}", short(&hash)), why);
         Ok(())
     }
 
@@ -204,6 +213,26 @@ impl House {
         Ok(())
     }
 
+    /// Waits until the daemon has told the backend something, was refused, and has that on record.
+    pub async fn failed_attempt(&mut self, before: usize) -> Result<(), StageError> {
+        let until = Instant::now() + TOLD_WITHIN;
+        if !self.receiver.until(TOLD_WITHIN, |heard| heard.len() > before).await {
+            return Err(StageError("the backend was told nothing".into()));
+        }
+        self.show_heard();
+        let id = self.receiver.heard().get(before).map(|heard| heard.id.clone()).unwrap_or_default();
+        loop {
+            let deliveries = self.shop.get(&format!("/v1/events/{id}/deliveries")).await?;
+            if deliveries["attempts"].as_array().is_some_and(|attempts| !attempts.is_empty()) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                return Err(StageError(format!("the refused attempt is not on record: {deliveries}")));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// How an order must end.
     pub fn ends(&mut self, no: No, status: &'static str, settled: u128) {
         self.orders[no.0].ends = (status, settled);
@@ -233,9 +262,8 @@ impl House {
             if Instant::now() > until {
                 return Err(StageError(format!("the daemon does not reach block {height} {hash}: {}", network["tip"])));
             }
-            // Polling, for there is nothing to wait on: a daemon has no event for "nothing happened".
             let shown = self.shown;
-            let _ = self.receiver.until(Duration::from_millis(30), |heard| heard.len() > shown).await;
+            let _ = self.receiver.until(LOOK_AGAIN, |heard| heard.len() > shown).await;
             self.show_heard();
         }
     }
@@ -255,7 +283,7 @@ impl House {
     fn show(&mut self, heard: &Heard, first: bool) {
         let body = heard.json();
         let (mood, why) = meaning(&body);
-        let order = text(&body["intent"]["metadata"]["order"]);
+        let order = name(&body["intent"]);
         let what = format!("{:<17}  {order:<6}  {}", heard.event, sums(&body));
         let what = what.trim_end();
         let at = heard.at;
@@ -272,6 +300,13 @@ impl House {
             self.timeline.tell_at(at, Actor::Backend, Mood::Note, what, "a webhook-id it knows: ignored");
         }
     }
+}
+
+/// The order's name; or the end of the intent's id, where somebody made one by hand.
+fn name(intent: &Value) -> String {
+    let id = text(&intent["id"]);
+    let end = id.get(id.len().saturating_sub(6)..).unwrap_or_default();
+    intent["metadata"]["order"].as_str().unwrap_or(end).to_owned()
 }
 
 /// Received, or settled, of what is due: what a reader wants to know of this event.
@@ -309,7 +344,8 @@ fn meaning(body: &Value) -> (Mood, String) {
         "payment.partial" => (Mood::Waits, "settled, and not enough: wait"),
         "payment.overpaid" => (Mood::Note, "more than was due: give it back"),
         "payment.expired" => (Mood::Bad, "nothing came in time, by chain time"),
-        "payment.late" => (Mood::Waits, "after the deadline: a person decides"),
+        "payment.late" if body["reason"] == "settled" => (Mood::Waits, "settled, and set aside: a person decides"),
+        "payment.late" => (Mood::Waits, "seen after the deadline: not counted"),
         "payment.retracted" => (Mood::Bad, "left the chain: taken back before it shipped"),
         "payment.reversed" => (Mood::Bad, "settled money left the chain"),
         "deposit.unmatched" => (Mood::Note, "money that belongs to no order"),

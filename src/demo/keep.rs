@@ -13,14 +13,16 @@ use crate::stage::StageError;
 /// A block every two seconds: three confirmations in six, which a person waits for gladly.
 const BLOCK_SECONDS: u64 = 2;
 
-pub fn where_next(house: &mut House, folder: &Folder) {
+pub fn where_next(house: &mut House, folder: &Folder, stays: bool) {
     let ink = house.timeline.ink;
     let mut line =
         |what: &str, place: &str| house.timeline.print(&format!("  {}  {place}", ink.dim(&format!("{what:<22}"))));
     line("what the daemon wrote", &folder.log().display().to_string());
     line("how it was configured", &folder.config().display().to_string());
     line("how it works", "README.md, docs/ARCHITECTURE.md");
-    line("go on by hand", "./demo --keep");
+    if !stays {
+        line("go on by hand", "./demo --keep");
+    }
 }
 
 /// Stays up and shows what comes. Ends only by a signal.

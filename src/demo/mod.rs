@@ -13,6 +13,7 @@ mod timeline;
 mod verdict;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -39,9 +40,6 @@ const SHOP_XPUB: &str =
 
 /// The node's own accounts, which pay, are the first ten of that mnemonic; the shop's begin behind them.
 const SHOP_INDEX: u32 = 100;
-
-/// Far more than a webhook takes; less than a person waits.
-const SOON: Duration = Duration::from_secs(30);
 
 /// A daemon that has not ended by then is killed.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
@@ -76,7 +74,7 @@ impl Wishes {
 /// Plays the demo. An error is a stage that failed, or a story that did not go as told.
 pub async fn run(wishes: Wishes) -> Result<(), StageError> {
     let mut timeline = Timeline::new(Box::new(std::io::stdout()), Ink::of_this_terminal(), Instant::now());
-    let folder = Folder::open(&wishes.folder)?;
+    let folder = Arc::new(Folder::open(&wishes.folder)?);
     folder.end_orphan();
     timeline.act("Setting the stage", "everything runs on this machine, and nothing of it is worth anything");
     let began = Instant::now();
@@ -96,7 +94,7 @@ pub async fn run(wishes: Wishes) -> Result<(), StageError> {
 }
 
 /// Plays until the end, or until somebody asks to stop.
-async fn until_told(wishes: &Wishes, folder: &Folder, timeline: Timeline) -> Result<(), StageError> {
+async fn until_told(wishes: &Wishes, folder: &Arc<Folder>, timeline: Timeline) -> Result<(), StageError> {
     let failed = |error| StageError::because("signals", error);
     let mut interrupted = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(failed)?;
@@ -137,7 +135,7 @@ struct Keys {
 
 async fn story(
     wishes: &Wishes,
-    folder: &Folder,
+    folder: &Arc<Folder>,
     timeline: Timeline,
     receiver: Receiver,
     slot: &mut Option<(House, Keys)>,
@@ -158,7 +156,7 @@ async fn story(
     let line =
         format!("\nAll as told: {orders} orders, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice.");
     house.timeline.print(&ink.paint("32", &line));
-    keep::where_next(house, folder);
+    keep::where_next(house, folder, wishes.keep);
     if wishes.keep {
         keys.told = true;
         keep::stay(house, keys).await?;
@@ -169,7 +167,7 @@ async fn story(
 /// Starts everything and makes the shop at home in it.
 async fn build(
     wishes: &Wishes,
-    folder: &Folder,
+    folder: &Arc<Folder>,
     mut timeline: Timeline,
     receiver: Receiver,
 ) -> Result<(House, Keys), StageError> {
@@ -207,7 +205,7 @@ async fn build(
         daemon,
         receiver,
         shop,
-        operator,
+        folder: folder.clone(),
         timeline,
         payer,
         usdc,
@@ -225,8 +223,7 @@ async fn build(
 
 /// The policy in force, in words.
 fn believed(terms: &Value) -> String {
-    let policy = if terms["policy"].is_object() { &terms["policy"] } else { terms };
-    let require = if policy["require"].is_object() { &policy["require"] } else { policy };
+    let require = &terms["effective"]["require"];
     let of = |name: &str| require[name].to_string().replace('"', "");
     format!("{} blocks, {}, {} operators", of("confirmations"), of("inclusion"), of("operators"))
 }

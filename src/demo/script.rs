@@ -111,14 +111,14 @@ async fn too_late(house: &mut House) -> Result<(), StageError> {
     house.block("holds the late payment").await?;
     house.hears(order, &["payment.late"]).await?;
     house.blocks(THE_REST, "it settles, and stands aside").await?;
-    house.caught_up().await?;
+    house.hears(order, &["payment.late"]).await?;
     house.tell(
         Actor::Backend,
         Mood::Note,
         "accepts the late money for A-1006",
         "POST .../accept; audited, by a person",
     );
-    house.shop.post(&format!("/v1/intents/{}/accept", house.order(order).id), json!({})).await?;
+    house.shop.ask_for(&format!("/v1/intents/{}/accept", house.order(order).id)).await?;
     confirmed(house, order, 30 * USDC).await
 }
 
@@ -130,7 +130,7 @@ async fn dropped(house: &mut House) -> Result<(), StageError> {
     house.hears(order, &["payment.detected"]).await?;
     house.block("2 of 3 confirmations").await?;
     house.caught_up().await?;
-    reorg(house, &[], "the payment is in neither of the new ones").await?;
+    reorg(house, &[], "the payment is in neither").await?;
     house.hears(order, &["payment.retracted"]).await?;
     follows(house).await?;
     house.ends(order, "awaiting", 0);
@@ -168,7 +168,7 @@ async fn moved(house: &mut House) -> Result<(), StageError> {
     house.block("2 of 3 confirmations").await?;
     house.caught_up().await?;
     let again = Anvil::request(house.payer, house.usdc, &contracts::transfer(to, 70 * USDC), 0);
-    reorg(house, &[(again, 1)], "the payment moved from the first to the second").await?;
+    reorg(house, &[(again, 1)], "the payment is in the second now").await?;
     let receipt = house.chain.rpc("eth_getTransactionReceipt", json!([tx])).await?;
     if receipt["blockNumber"] != format!("{:#x}", house.tip().await?.0) {
         house.differences.push(format!("the moved payment {tx} is not in the tip: {receipt}"));
@@ -183,15 +183,14 @@ async fn crash(house: &mut House) -> Result<(), StageError> {
     let caught = house.ask("A-1009", "across the crash", Coin::Usdc, 80 * USDC, json!({})).await?;
     let missed = house.ask("A-1010", "while it was dead", Coin::Usdc, 90 * USDC, json!({})).await?;
     house.pay(caught, 80 * USDC, "").await?;
-    house.receiver.answer([503]);
+    // More than the fast lane tries: whenever the kill comes, the event is still untold.
+    house.receiver.answer([503; 8]);
     let before = house.shown;
-    house.block("holds the payment").await?;
-    if !house.receiver.until(super::SOON, |heard| heard.len() > before).await {
-        return Err(StageError("the backend was not told of A-1009".into()));
-    }
-    house.show_heard();
+    house.chain_makes_a_block("holds the payment").await?;
+    house.failed_attempt(before).await?;
     let killed = house.daemon.id().unwrap_or_default();
     house.daemon.kill().await;
+    house.receiver.recover();
     let what = format!("kill -9 of process {killed}");
     house.tell(Actor::Daemon, Mood::Bad, &what, "no warning, no clean-up; Postgres has what was decided");
     house.pause().await;
@@ -200,14 +199,15 @@ async fn crash(house: &mut House) -> Result<(), StageError> {
 
     let began = std::time::Instant::now();
     house.daemon.restart().await?;
+    house.folder.remember(house.daemon.id());
     let took = began.elapsed().as_millis();
     let stands = house.shop.get("/v1/networks/devnet").await?;
     let stands = super::house::text(&stands["tip"]["height"]);
     let what =
-        format!("back after {took} ms as process {}; its ledger ends at #{stands}", house.daemon.id().unwrap_or(0));
-    house.tell(Actor::Daemon, Mood::Note, &what, "what was covered is known, what was missed too");
-    let why = "a lease of 10 s keeps two daemons from doing one work";
-    house.tell(Actor::Daemon, Mood::Waits, "waits until the dead one's lease runs out", why);
+        format!("back after {took} ms as process {}; it has read up to #{stands}", house.daemon.id().unwrap_or(0));
+    house.tell(Actor::Daemon, Mood::Note, &what, "and the chain is at more");
+    let why = "two never do one work";
+    house.tell(Actor::Daemon, Mood::Waits, "waits for the dead one's lease of 10 s to run out", why);
     house.hears(caught, &["payment.detected", "payment.confirmed"]).await?;
     house.hears(missed, &["payment.detected", "payment.confirmed"]).await?;
     house.ends(caught, "confirmed", 80 * USDC);

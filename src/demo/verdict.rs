@@ -57,7 +57,7 @@ async fn intents(house: &mut House) -> Result<(), StageError> {
         figures("received"),
         figures("settled"),
         words("status"),
-        words("told, payment."),
+        words("payment events told"),
     ];
     show(house, "What the orders came to", &columns, &rows);
     Ok(())

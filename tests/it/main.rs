@@ -5,8 +5,10 @@
 mod anvil;
 mod api;
 mod crash;
+mod demo;
 mod interop;
 mod ledger;
 mod outbox;
+mod start_again;
 mod support;
 mod two_daemons;
