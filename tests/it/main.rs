@@ -2,6 +2,7 @@
 
 mod anvil;
 mod api;
+mod effects;
 mod interop;
 mod ledger;
 mod outbox;

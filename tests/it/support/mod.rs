@@ -2,7 +2,9 @@
 
 pub mod database;
 pub mod fake_chain;
+pub mod held;
 pub mod outbox;
 pub mod play;
 pub mod receiver;
+pub mod rows;
 pub mod scene;
