@@ -6,6 +6,7 @@ mod anvil;
 mod api;
 mod crash;
 mod demo;
+mod effects;
 mod interop;
 mod ledger;
 mod outbox;
