@@ -1,6 +1,7 @@
 //! Payments on a live chain, from the intent over HTTP to the webhook that the receiver verifies.
 
 mod finality;
+mod internal;
 mod payments;
 mod reorgs;
 mod running;
