@@ -20,7 +20,7 @@ use crate::stage::receiver::{Heard, Receiver};
 
 /// Events come within milliseconds; after a crash the dead process's lease of 10 s has to run out first. A machine
 /// under load gets six times that.
-const TOLD_WITHIN: Duration = Duration::from_secs(60);
+const TOLD_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where there is nothing to wait on (no event says "nothing happened"), we look again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);

@@ -103,8 +103,8 @@ async fn until_told(wishes: &Wishes, folder: &Arc<Folder>, timeline: Timeline) -
     let played = tokio::select! {
         played = story(wishes, folder, timeline, receiver, &mut house) => played,
         () = serve => Err(StageError("the receiver ended".into())),
-        _ = interrupted.recv() => stopped_by(wishes.keep, &house),
-        _ = terminated.recv() => stopped_by(wishes.keep, &house),
+        _ = interrupted.recv() => stopped_by(wishes.keep, house.as_ref()),
+        _ = terminated.recv() => stopped_by(wishes.keep, house.as_ref()),
     };
     // Its Postgres outlives a daemon that is killed, so it is asked first.
     if let Some((mut house, _)) = house {
@@ -118,7 +118,7 @@ async fn until_told(wishes: &Wishes, folder: &Arc<Folder>, timeline: Timeline) -
 }
 
 /// To be stopped while it stays up is the end we expect; in the middle of the story it is not.
-fn stopped_by(keep: bool, house: &Option<(House, Keys)>) -> Result<(), StageError> {
+fn stopped_by(keep: bool, house: Option<&(House, Keys)>) -> Result<(), StageError> {
     match house {
         Some((_, keys)) if keep && keys.told => Ok(()),
         _ => Err(StageError("stopped before the end of the story".into())),

@@ -205,7 +205,8 @@ async fn crash(house: &mut House) -> Result<(), StageError> {
     let stands = super::house::text(&stands["tip"]["height"]);
     let what =
         format!("back after {took} ms as process {}; it has read up to #{stands}", house.daemon.id().unwrap_or(0));
-    house.tell(Actor::Daemon, Mood::Note, &what, "and the chain is at more");
+    let missed_blocks = house.tip().await?.0.saturating_sub(stands.parse().unwrap_or(0));
+    house.tell(Actor::Daemon, Mood::Note, &what, &format!("{missed_blocks} blocks to read"));
     let why = "two never do one work";
     house.tell(Actor::Daemon, Mood::Waits, "waits for the dead one's lease of 10 s to run out", why);
     house.hears(caught, &["payment.detected", "payment.confirmed"]).await?;
