@@ -1,28 +1,41 @@
 //! After the story: where to look next, and how to go on by hand.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::Keys;
 use super::ground::Folder;
 use super::house::House;
+use super::script::FAKE;
 use super::timeline::{Actor, Mood};
+use super::{Keys, Wishes};
 use crate::stage::StageError;
 
 /// A block every two seconds: three confirmations in six, which a person waits for gladly.
 const BLOCK_SECONDS: u64 = 2;
 
-pub fn where_next(house: &mut House, folder: &Folder, stays: bool) {
+pub fn where_next(house: &mut House, folder: &Folder, wishes: &Wishes) {
     let ink = house.timeline.ink;
+    let unpaid =
+        house.orders.iter().find(|order| order.story == FAKE).map(|order| order.id.clone()).unwrap_or_default();
     let mut line =
         |what: &str, place: &str| house.timeline.print(&format!("  {}  {place}", ink.dim(&format!("{what:<22}"))));
-    line("what the daemon wrote", &folder.log().display().to_string());
-    line("how it was configured", &folder.config().display().to_string());
+    let (binary, config) = (near(&wishes.daemon), near(&folder.config()));
+    line("what Postgres keeps", &format!("{binary} --config {config} intents list"));
+    line("why A-1004 is unpaid", &format!("{binary} --config {config} explain {unpaid}"));
+    line("what the daemon wrote", &near(&folder.log()));
+    line("how it was configured", &config);
     line("how it works", "README.md, docs/ARCHITECTURE.md");
-    if !stays {
+    if !wishes.keep {
         line("go on by hand", "./demo --keep");
     }
+}
+
+/// A path as one would type it from here.
+fn near(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
 /// Stays up and shows what comes. Ends only by a signal.

@@ -11,6 +11,7 @@ mod script;
 mod table;
 mod timeline;
 mod verdict;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +29,9 @@ use crate::stage::contracts;
 use crate::stage::process::{Api, Daemon};
 use crate::stage::receiver::Receiver;
 use ground::Folder;
-use house::{House, short};
+use house::House;
 use timeline::{Actor, Ink, Mood, Timeline};
+use words::short;
 
 /// The shop whose backend plays in the demo.
 const SHOP: &str = "demo-shop";
@@ -156,7 +158,7 @@ async fn story(
     let line =
         format!("\nAll as told: {orders} orders, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice.");
     house.timeline.print(&ink.paint("32", &line));
-    keep::where_next(house, folder, wishes.keep);
+    keep::where_next(house, folder, wishes);
     if wishes.keep {
         keys.told = true;
         keep::stay(house, keys).await?;

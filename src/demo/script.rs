@@ -15,6 +15,9 @@ const ETH: u128 = 1_000_000_000_000_000_000;
 /// Blocks after the one that holds a payment, until it is believed.
 const THE_REST: u64 = CONFIRMATIONS - 1;
 
+/// How the order is paid that never is.
+pub const FAKE: &str = "a fake token";
+
 /// The whole story.
 pub async fn play(house: &mut House) -> Result<(), StageError> {
     exactly(house).await?;
@@ -77,7 +80,7 @@ async fn in_a_fake_token(house: &mut House) -> Result<(), StageError> {
     house
         .timeline
         .act("4  Paid in a fake token", "it calls itself USDC and logs what USDC logs; it is not on the list");
-    let order = house.ask("A-1004", "a fake token", Coin::Usdc, 99 * USDC, json!({})).await?;
+    let order = house.ask("A-1004", FAKE, Coin::Usdc, 99 * USDC, json!({})).await?;
     let to = house.order(order).address;
     house.chain.send(house.payer, house.fake, &contracts::forge(house.payer, to, 99 * USDC), 0).await?;
     house.tell(Actor::Payer, Mood::Bad, "forges a Transfer of 99 \"USDC\" for A-1004", "a log anybody can write");
@@ -143,7 +146,7 @@ async fn reorg(house: &mut House, transactions: &[(serde_json::Value, u64)], why
     house.chain.reorg(2, transactions).await?;
     let (after, hash) = house.tip().await?;
     house.timeline.height = after;
-    let what = format!("reorg: {} and {height} are replaced, tip {}", height - 1, super::house::short(&hash));
+    let what = format!("reorg: {} and {height} are replaced, tip {}", height - 1, super::words::short(&hash));
     house.tell(Actor::Chain, Mood::Fork, &what, why);
     house.pause().await;
     Ok(())
@@ -153,7 +156,7 @@ async fn reorg(house: &mut House, transactions: &[(serde_json::Value, u64)], why
 async fn follows(house: &mut House) -> Result<(), StageError> {
     house.caught_up().await?;
     let (height, hash) = house.tip().await?;
-    let what = format!("stands on the new block {height} {}", super::house::short(&hash));
+    let what = format!("stands on the new block {height} {}", super::words::short(&hash));
     house.tell(Actor::Daemon, Mood::Good, &what, "followed by hash, not by height");
     Ok(())
 }
@@ -202,10 +205,11 @@ async fn crash(house: &mut House) -> Result<(), StageError> {
     house.folder.remember(house.daemon.id());
     let took = began.elapsed().as_millis();
     let stands = house.shop.get("/v1/networks/devnet").await?;
-    let stands = super::house::text(&stands["tip"]["height"]);
+    let stands = super::words::text(&stands["tip"]["height"]);
     let what =
         format!("back after {took} ms as process {}; it has read up to #{stands}", house.daemon.id().unwrap_or(0));
-    house.tell(Actor::Daemon, Mood::Note, &what, "and the chain is at more");
+    let missed_blocks = house.tip().await?.0.saturating_sub(stands.parse().unwrap_or(0));
+    house.tell(Actor::Daemon, Mood::Note, &what, &format!("{missed_blocks} blocks to read"));
     let why = "two never do one work";
     house.tell(Actor::Daemon, Mood::Waits, "waits for the dead one's lease of 10 s to run out", why);
     house.hears(caught, &["payment.detected", "payment.confirmed"]).await?;

@@ -80,7 +80,7 @@ impl Ink {
     }
 
     pub fn paint(self, code: &str, text: &str) -> String {
-        if self.rich { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.rich && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     pub fn bold(self, text: &str) -> String {
@@ -132,13 +132,16 @@ impl Timeline {
         let symbol = self.ink.paint(colour, &(if self.ink.rich { symbol } else { plain }).to_string());
         let who = self.ink.paint(actor.colour(), &format!("{:<8}", actor.name()));
         let margin = format!("{elapsed:>6} {height:>5}  {who} {symbol} ");
+        // What is good and what is bad is seen from afar.
+        let loud = matches!(mood, Mood::Good | Mood::Bad | Mood::Fork);
+        let said = if loud { self.ink.paint(colour, what) } else { what.to_owned() };
         let room = WIDTH - MARGIN;
         let together = what.chars().count() + 2 + why.chars().count() <= room;
         if why.is_empty() || together {
             let gap = if why.is_empty() { "" } else { "  " };
-            self.print(&format!("{margin}{what}{gap}{}", self.ink.dim(why)));
+            self.print(&format!("{margin}{said}{gap}{}", self.ink.dim(why)));
         } else {
-            self.print(&format!("{margin}{what}\n{:MARGIN$}{}", "", self.ink.dim(why)));
+            self.print(&format!("{margin}{said}\n{:MARGIN$}{}", "", self.ink.dim(why)));
         }
     }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use amn_core::money::Amount;
 use serde_json::Value;
 
-use super::house::{House, No, text};
+use super::house::{House, No};
 use super::table::{self, figures, words};
+use super::words::text;
 use crate::stage::StageError;
 use crate::stage::receiver::Heard;
 
