@@ -7,6 +7,7 @@ mod api;
 mod crash;
 mod demo;
 mod effects;
+mod cli;
 mod interop;
 mod ledger;
 mod outbox;
