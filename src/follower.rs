@@ -6,19 +6,20 @@
 mod backfill;
 mod balances;
 mod fork;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::{Address, BlockRef, Header, Height, NetworkId};
+use amn_core::block::{Address, BlockRef, Header, NetworkId};
 use amn_core::confirmation::Policy;
 use amn_core::engine::{Alarm, Effect, Halt, HaltReason, Input, Standing};
 use amn_core::source::{ChainSource, Head, Position, SourceError, Watch, WatchVersion};
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -36,9 +37,6 @@ const WATCH_PAGE: i64 = 50_000;
 
 /// How often deposits with too little evidence are looked up again.
 const PROVE_EVERY: Duration = Duration::from_secs(5);
-
-/// An alarm that stays true is said again this often, and counted always.
-const ALARM_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a round came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,8 +178,7 @@ impl<S: ChainSource> Follower<S> {
     async fn look(&mut self, standing: Standing) -> Result<Outcome, Trouble> {
         let head = self.parts.source.head().await?;
         self.refresh_watch().await?;
-        metrics::gauge!("amn_network_head_height", "network" => self.network().to_string())
-            .set(lossy(head.tip.at.height));
+        self.gauge_head(&head);
         let Some(tip) = standing.tip else {
             return self.begin(&head).await;
         };
@@ -338,46 +335,6 @@ impl<S: ChainSource> Follower<S> {
         Ok(decision.effects)
     }
 
-    fn say(&mut self, effect: &Effect) {
-        let network = self.network();
-        match effect {
-            Effect::Announce(event) => {
-                metrics::counter!("amn_events_total", "network" => network.to_string(), "event" => event.kind.as_str())
-                    .increment(1);
-                info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
-            }
-            Effect::Rewind { to, from, onto } => {
-                let depth = from.at.height.above(to.at.height);
-                metrics::counter!("amn_reorgs_total", "network" => network.to_string()).increment(1);
-                warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
-            }
-            Effect::Halt(halt) => {
-                metrics::counter!("amn_halts_total", "network" => network.to_string(), "reason" => halt.reason.as_str()).increment(1);
-                tracing::error!(%network, reason = halt.reason.as_str(), detail = halt.detail, "halted until a person looks");
-            }
-            Effect::Cover { tip, .. } => debug!(%network, height = tip.at.height.0, "covered up to {}", tip.at.height),
-            Effect::Observe { observation, .. } => {
-                metrics::counter!("amn_observations_total", "network" => network.to_string(), "kind" => observation.kind.clone())
-                    .increment(1);
-            }
-            Effect::Alarm(alarm) => self.say_alarm(alarm),
-            _ => {}
-        }
-    }
-
-    fn say_alarm(&mut self, alarm: &Alarm) {
-        let network = self.network();
-        metrics::counter!("amn_alarms_total", "network" => network.to_string(), "kind" => alarm.kind).increment(1);
-        let now = self.parts.clock.now();
-        let key = (alarm.kind, alarm.detail.clone());
-        let again = millis(ALARM_AGAIN);
-        self.alarms.retain(|_, said| now.millis().saturating_sub(said.millis()) < again);
-        if !self.alarms.contains_key(&key) {
-            warn!(%network, alarm = alarm.kind, detail = alarm.detail, "alarm: {}", alarm.kind);
-            self.alarms.insert(key, now);
-        }
-    }
-
     /// Whether this daemon follows the network. The lease saves double work; the revision protects the rows.
     async fn lead(&mut self) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
@@ -438,8 +395,7 @@ impl<S: ChainSource> Follower<S> {
                 }
             }
             if !more {
-                metrics::gauge!("amn_watched_addresses", "network" => self.network().to_string())
-                    .set(count(self.watch.len()));
+                self.gauge_watch();
                 return Ok(());
             }
         }
@@ -450,16 +406,6 @@ impl<S: ChainSource> Follower<S> {
             Ok(_) => Ok(Outcome::Halted),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Source(why)) => Ok(Outcome::Waiting(why)),
-        }
-    }
-
-    fn gauge(&self, standing: &Standing) {
-        let network = self.network().to_string();
-        metrics::gauge!("amn_network_halted", "network" => network.clone())
-            .set(f64::from(u8::from(standing.halted.is_some())));
-        if let Some(tip) = standing.tip {
-            metrics::gauge!("amn_network_tip_height", "network" => network.clone()).set(lossy(tip.at.height));
-            metrics::gauge!("amn_network_tip_time_seconds", "network" => network).set(seconds(tip.time));
         }
     }
 }
@@ -480,19 +426,4 @@ fn backoff(first: Duration, failures: u32) -> Duration {
 
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture; heights are far below 2^53")]
-fn lossy(height: Height) -> f64 {
-    height.0 as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
-fn seconds(at: Timestamp) -> f64 {
-    at.seconds() as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
-fn count(of: usize) -> f64 {
-    of as f64
 }

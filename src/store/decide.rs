@@ -12,6 +12,7 @@ use sqlx::PgPool;
 
 use super::row::moment;
 use super::{StoreError, load, write};
+use crate::telemetry::metric;
 
 /// How often a decision is taken anew because another came first, before the caller hears of it.
 /// Each round means that somebody else made progress, so the bound is only met by a broken database.
@@ -85,10 +86,16 @@ impl Desk {
 
     /// Takes a decision and commits it; without effects nothing is written.
     pub async fn decide(&mut self, input: &Input, now: Timestamp) -> Result<Decision, CommandError> {
+        let began = std::time::Instant::now();
         for _ in 0..ROUNDS_MAX {
             match self.round(input, now, None).await {
                 Err(CommandError::Store(StoreError::Stale)) => {}
-                other => return other,
+                other => {
+                    let network = self.facts.id.to_string();
+                    metrics::histogram!(metric::DECISION_TIME, "network" => network, "input" => word(input))
+                        .record(began.elapsed());
+                    return other;
+                }
             }
         }
         Err(StoreError::Stale.into())
@@ -182,6 +189,21 @@ pub async fn command(
         }
     }
     Err(StoreError::Stale.into())
+}
+
+/// The word for an input in metrics.
+const fn word(input: &Input) -> &'static str {
+    match input {
+        Input::Start(_) => "start",
+        Input::Extend(_) => "extend",
+        Input::Replace { .. } => "replace",
+        Input::Finality { .. } => "finality",
+        Input::Evidence { .. } => "evidence",
+        Input::Found { .. } => "found",
+        Input::Command(_) => "command",
+        Input::Policy(_) => "policy",
+        Input::Halt(_) => "halt",
+    }
 }
 
 async fn audit(

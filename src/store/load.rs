@@ -446,6 +446,7 @@ async fn intents(
 }
 
 /// A deposit's row, for the two questions that read it.
+#[expect(clippy::struct_excessive_bools, reason = "the columns of a row")]
 struct DepositRow {
     id: Uuid,
     tx_hash: Vec<u8>,

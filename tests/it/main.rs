@@ -1,8 +1,15 @@
 //! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
+#![expect(clippy::disallowed_methods, reason = "tests start their own servers and read the clock of the machine")]
+
 mod anvil;
 mod api;
+mod crash;
+mod demo;
+mod effects;
 mod interop;
 mod ledger;
 mod outbox;
+mod start_again;
 mod support;
+mod two_daemons;

@@ -210,15 +210,13 @@ impl State {
     /// What a deposit must satisfy: its intent's terms, or those of its own amount.
     #[must_use]
     pub fn require_for(&self, deposit: &Deposit) -> Require {
-        match deposit.intent().and_then(|id| self.intents.get(&id)) {
-            Some(intent) => self.require_of(intent),
-            None => {
-                let require = self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount);
-                // No node can prove what moved inside a call; nobody is credited by it, a person is told.
-                let untold = deposit.owner == Owner::Nobody(Unmatched::InternalTransfer);
-                if untold { Require { inclusion: None, operators: None, ..require } } else { require }
-            }
+        if let Some(intent) = deposit.intent().and_then(|id| self.intents.get(&id)) {
+            return self.require_of(intent);
         }
+        let require = self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount);
+        // No node can prove what moved inside a call; nobody is credited by it, a person is told.
+        let untold = deposit.owner == Owner::Nobody(Unmatched::InternalTransfer);
+        if untold { Require { inclusion: None, operators: None, ..require } } else { require }
     }
 
     /// The highest height whose money may settle: the count and the tag of the network's own policy, which

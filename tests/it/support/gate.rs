@@ -1,0 +1,64 @@
+//! A gate before a node: two operators' endpoints that lead to one anvil, shut while the chain is changed.
+//!
+//! A reorg of anvil is many steps, and who asks in between sees a branch that nobody meant. Behind a shut gate
+//! it is one.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::{RwLock, RwLockWriteGuard};
+
+#[derive(Debug, Clone)]
+pub struct Gate {
+    base: String,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    node: String,
+    client: reqwest::Client,
+    open: RwLock<()>,
+}
+
+impl Gate {
+    /// Opens a gate before the node at this URL.
+    pub async fn before(node: String) -> Self {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let shared = Arc::new(Shared { node, client, open: RwLock::new(()) });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().route("/{operator}", post(pass)).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { base, shared }
+    }
+
+    /// The URL of an operator's endpoint.
+    pub fn url(&self, operator: &str) -> String {
+        format!("{}/{operator}", self.base)
+    }
+
+    /// Nothing passes until the guard is dropped; what is under way is waited for.
+    pub async fn shut(&self) -> RwLockWriteGuard<'_, ()> {
+        self.shared.open.write().await
+    }
+}
+
+async fn pass(State(gate): State<Arc<Shared>>, body: Bytes) -> Response {
+    let _open = gate.open.read().await;
+    let send = gate.client.post(&gate.node).header("content-type", "application/json").body(body);
+    let answer = async {
+        let answer = send.send().await?;
+        Ok::<_, reqwest::Error>((answer.status(), answer.bytes().await?))
+    };
+    match answer.await {
+        Ok((status, body)) => (status, [("content-type", "application/json")], body).into_response(),
+        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+    }
+}
