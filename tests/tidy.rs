@@ -210,7 +210,7 @@ fn named_paths(file: &File) -> Vec<(usize, String)> {
         };
         if file.is("md") {
             let links = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-            let ours = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
+            let ours = links.filter(|link| !link.contains("://"));
             found.extend(ours.map(|link| (number, link.to_owned())));
         }
         for quoted in prose.split('`').skip(1).step_by(2) {
@@ -245,7 +245,9 @@ fn every_path_that_a_document_names_is_there() {
         let of_crate = beside.ancestors().find(|folder| folder.join("Cargo.toml").is_file()).unwrap_or(root());
         for (number, path) in named_paths(file) {
             let (path, heading) = path.split_once('#').unwrap_or((&path, ""));
-            let there = [&beside, of_crate, root()].into_iter().map(|base| base.join(path)).find(|path| path.exists());
+            let own = root().join(&file.path);
+            let bases = [&beside, of_crate, root()].into_iter().map(|base| base.join(path));
+            let there = if path.is_empty() { Some(own) } else { bases.into_iter().find(|path| path.exists()) };
             if !there.is_some_and(|there| heading.is_empty() || headings(&there).contains(heading)) {
                 broken.push(format!("{}:{number}: {path} {heading}", file.path));
             }
