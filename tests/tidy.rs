@@ -176,7 +176,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
     let words =
         [("TO", "DO"), ("FIX", "ME"), ("to", "do!("), ("unimpl", "emented!("), ("#[al", "low("), ("#![al", "low(")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| !file.path.ends_with(".json") && file.path != "Cargo.lock") {
+    for file in files().iter().filter(|file| !file.is("json") && file.path != "Cargo.lock") {
         broken.extend(places(file.lines(), &file.path, &words));
     }
     none("done, or not begun", &broken);
@@ -186,7 +186,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
 fn nothing_names_the_machine_it_was_written_on_or_where_packages_come_from() {
     let words = [("/wo", "rk/"), ("/tm", "p/"), ("/ro", "ot/"), ("crates", ".io"), ("npm", "js."), ("py", "pi.org")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| file.path != "Cargo.lock" && !file.path.ends_with(".json")) {
+    for file in files().iter().filter(|file| file.path != "Cargo.lock" && !file.is("json")) {
         let allowed = TEMPORARY_PATHS.iter().any(|(path, _)| *path == file.path);
         broken.extend(places(file.lines(), &file.path, if allowed { &words[2..] } else { &words }));
     }
