@@ -337,6 +337,21 @@ fn every_metric_that_is_described_is_counted() {
 }
 
 #[test]
+fn the_document_of_events_has_every_event_that_is_told() {
+    let kinds = file("core/src/event.rs");
+    let told: BTreeSet<&str> =
+        kinds.text.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split('"').nth(1)).collect();
+    assert!(told.contains("payment.confirmed"), "the kinds were found");
+    let document = file("docs/EVENTS.md");
+    let table = document.text.split("\n## Which, and when\n").nth(1).unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+    let mut said: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    // Told by the store, when a person asks.
+    assert!(said.remove("endpoint.test"), "the test event is in the table");
+    assert_eq!(said, told, "left: docs/EVENTS.md; right: core/src/event.rs");
+}
+
+#[test]
 fn every_route_that_a_document_names_is_served() {
     let routes = file("src/api/routes.rs");
     let served: Vec<Vec<&str>> = routes
