@@ -176,7 +176,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
     let words =
         [("TO", "DO"), ("FIX", "ME"), ("to", "do!("), ("unimpl", "emented!("), ("#[al", "low("), ("#![al", "low(")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| !file.path.ends_with(".json") && file.path != "Cargo.lock") {
+    for file in files().iter().filter(|file| !file.is("json") && file.path != "Cargo.lock") {
         broken.extend(places(file.lines(), &file.path, &words));
     }
     none("done, or not begun", &broken);
@@ -186,7 +186,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
 fn nothing_names_the_machine_it_was_written_on_or_where_packages_come_from() {
     let words = [("/wo", "rk/"), ("/tm", "p/"), ("/ro", "ot/"), ("crates", ".io"), ("npm", "js."), ("py", "pi.org")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| file.path != "Cargo.lock" && !file.path.ends_with(".json")) {
+    for file in files().iter().filter(|file| file.path != "Cargo.lock" && !file.is("json")) {
         let allowed = TEMPORARY_PATHS.iter().any(|(path, _)| *path == file.path);
         broken.extend(places(file.lines(), &file.path, if allowed { &words[2..] } else { &words }));
     }
@@ -210,8 +210,8 @@ fn named_paths(file: &File) -> Vec<(usize, String)> {
         };
         if file.is("md") {
             let links = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-            let ours = links.filter(|link| !link.contains("://") && !link.starts_with('#'));
-            found.extend(ours.map(|link| (number, link.split('#').next().unwrap_or_default().to_owned())));
+            let ours = links.filter(|link| !link.contains("://"));
+            found.extend(ours.map(|link| (number, link.to_owned())));
         }
         for quoted in prose.split('`').skip(1).step_by(2) {
             let path = quoted.split([':', ' ', '#']).next().unwrap_or_default();
@@ -226,6 +226,16 @@ fn named_paths(file: &File) -> Vec<(usize, String)> {
     found
 }
 
+/// The headings of a document as links name them.
+fn headings(document: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(document).unwrap_or_default();
+    let titles = text.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_' || c == ' ';
+    titles
+        .map(|title| title.to_lowercase().chars().filter(|c| kept(*c)).collect::<String>().replace(' ', "-"))
+        .collect()
+}
+
 #[test]
 fn every_path_that_a_document_names_is_there() {
     let mut broken = Vec::new();
@@ -234,13 +244,16 @@ fn every_path_that_a_document_names_is_there() {
         // A crate speaks of its own files as if it stood alone.
         let of_crate = beside.ancestors().find(|folder| folder.join("Cargo.toml").is_file()).unwrap_or(root());
         for (number, path) in named_paths(file) {
-            let there = [&beside, of_crate, root()].iter().any(|base| base.join(&path).exists());
-            if !there {
-                broken.push(format!("{}:{number}: {path}", file.path));
+            let (path, heading) = path.split_once('#').unwrap_or((&path, ""));
+            let own = root().join(&file.path);
+            let bases = [&beside, of_crate, root()].into_iter().map(|base| base.join(path));
+            let there = if path.is_empty() { Some(own) } else { bases.into_iter().find(|path| path.exists()) };
+            if !there.is_some_and(|there| heading.is_empty() || headings(&there).contains(heading)) {
+                broken.push(format!("{}:{number}: {path} {heading}", file.path));
             }
         }
     }
-    none("no such path", &broken);
+    none("no such path, or no such heading in it", &broken);
 }
 
 #[test]
@@ -306,7 +319,7 @@ fn the_document_lists_the_metrics_that_the_daemon_has() {
 }
 
 #[test]
-fn the_document_says_which_metrics_nobody_counts_yet() {
+fn every_metric_that_is_described_is_counted() {
     let sources: Vec<File> = files()
         .into_iter()
         .filter(|file| file.is("rs") && file.below(&["src/", "core/src/", "rpc/src/", "chains/"]))
@@ -319,16 +332,23 @@ fn the_document_says_which_metrics_nobody_counts_yet() {
     };
     let idle: BTreeSet<String> =
         metrics().into_iter().filter(|(name, (constant, _))| !counted(name, constant)).map(|(name, _)| name).collect();
-    let document = file("docs/LOGGING.md");
-    let said: BTreeSet<String> = document
-        .text
-        .lines()
-        .skip_while(|line| !line.starts_with("Described and not counted yet"))
-        .take_while(|line| !line.is_empty())
-        .flat_map(|line| line.split('`').skip(1).step_by(2))
-        .map(ToOwned::to_owned)
-        .collect();
-    assert_eq!(said, idle, "left: what docs/LOGGING.md says is not counted yet; right: what is not");
+    let broken: Vec<String> = idle.into_iter().map(|name| format!("{name} is described and counted nowhere")).collect();
+    none("a metric that is always absent is worse than none", &broken);
+}
+
+#[test]
+fn the_document_of_events_has_every_event_that_is_told() {
+    let kinds = file("core/src/event.rs");
+    let told: BTreeSet<&str> =
+        kinds.text.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split('"').nth(1)).collect();
+    assert!(told.contains("payment.confirmed"), "the kinds were found");
+    let document = file("docs/EVENTS.md");
+    let table = document.text.split("\n## Which, and when\n").nth(1).unwrap();
+    let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+    let mut said: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    // Told by the store, when a person asks.
+    assert!(said.remove("endpoint.test"), "the test event is in the table");
+    assert_eq!(said, told, "left: docs/EVENTS.md; right: core/src/event.rs");
 }
 
 #[test]
