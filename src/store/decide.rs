@@ -104,12 +104,15 @@ impl Desk {
     async fn round(&mut self, input: &Input, now: Timestamp, actor: Option<&str>) -> Result<Decision, CommandError> {
         let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
         let row = self.fence(&mut tx).await?;
-        // Commands judge no header; everything else does.
+        // A command judges no chain: of all headers it needs one.
         let headers = match input {
             Input::Command(_) => Arc::default(),
             _ => self.cached(&mut tx, row.chain_revision).await?,
         };
         let mut state = load::bare(&row, self.facts.clone(), Headers::new(headers), now);
+        if matches!(input, Input::Command(_)) {
+            state.headers = load::settled_header(&mut tx, &state).await?;
+        }
         load::fill(&mut tx, &mut state, input).await?;
         let effects = amn_core::engine::step(&state, input)?;
         let silent = effects.iter().all(|e| matches!(e, Effect::Alarm(_)));

@@ -243,15 +243,19 @@ impl State {
 
     /// The highest block that is itself settled under the network's policy.
     pub(super) fn settled_header(&self) -> Option<&Header> {
-        let (view, require) = (self.view()?, self.policy.require);
-        let mut limit = self.pending_up_to()?;
-        if let Some(asked) = require.operators.and_then(|asked| usize::try_from(asked).ok()).filter(|n| *n > 0) {
-            let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
-            heights.sort_unstable_by(|a, b| b.cmp(a));
-            limit = limit.min(*heights.get(asked.checked_sub(1)?)?);
-        }
-        let seconds = require.seconds.unwrap_or(0);
-        self.headers.down_from(limit).find(|h| view.tip.time.seconds_since(h.time) >= seconds)
+        let (view, seconds) = (self.view()?, self.policy.require.seconds.unwrap_or(0));
+        self.headers.down_from(self.settled_limit()?).find(|h| view.tip.time.seconds_since(h.time) >= seconds)
+    }
+
+    /// The highest height at which a block may be settled under the network's policy, its age aside.
+    #[must_use]
+    pub fn settled_limit(&self) -> Option<Height> {
+        let limit = self.pending_up_to()?;
+        let asked = self.policy.require.operators.and_then(|asked| usize::try_from(asked).ok());
+        let Some(asked) = asked.filter(|n| *n > 0) else { return Some(limit) };
+        let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        heights.get(asked.checked_sub(1)?).map(|vouched| limit.min(*vouched))
     }
 
     /// The deposits of an intent.
