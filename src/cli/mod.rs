@@ -4,9 +4,11 @@
 //! names who typed it. What is wrong with a command is said by argument; nothing a person types panics.
 
 mod arguments;
+mod check;
 mod deliveries;
 mod deposits;
 mod endpoints;
+mod explain;
 mod intents;
 mod keys;
 mod networks;
@@ -57,6 +59,14 @@ enum Command {
     Run,
     /// Bring the database's schema up to this binary.
     Migrate,
+    /// Play the whole story on a chain of its own: payments, reorgs, a crash, and what the receiver hears.
+    Demo {
+        /// Stay up after the story, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Check the configuration, the database and every endpoint, and say what to do about what is wrong.
+    Check,
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -75,6 +85,8 @@ enum Command {
     /// Webhook endpoints: where events are sent.
     #[command(subcommand)]
     Endpoints(endpoints::Command),
+    /// Why a payment was, or was not, credited.
+    Explain(explain::Explain),
     /// API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -117,7 +129,15 @@ fn verdict(error: &anyhow::Error) -> (u8, Value) {
 
 impl Cli {
     async fn run(self, screen: &Screen) -> Result<ExitCode> {
-        let mut config = Config::load(self.config.as_deref(), environment_variables())?;
+        if let Command::Demo { keep } = self.command {
+            amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let loaded = Config::load(self.config.as_deref(), environment_variables());
+        let mut config = match loaded {
+            Err(errors) if matches!(self.command, Command::Check) => return Ok(check::refused(&errors, screen)),
+            loaded => loaded?,
+        };
         if matches!(self.command, Command::Run) {
             let metrics = telemetry::start(&config.log).map_err(|error| Wrong(error.to_string()))?;
             let exit = daemon::run(config, metrics).await.map_err(start_error)?;
@@ -131,6 +151,9 @@ impl Cli {
         if matches!(self.command, Command::Migrate) {
             return migrate(&config, screen).await;
         }
+        if matches!(self.command, Command::Check) {
+            return Ok(check::run(&config, screen).await);
+        }
         let office = Office::open(&config).await?;
         let done = self.command.carry_out(&office, screen).await;
         office.close().await;
@@ -141,13 +164,14 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run | Self::Migrate => Ok(()),
+            Self::Run | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
             Self::Thresholds(command) => command.run(office, screen).await,
             Self::Deliveries(command) => command.run(office, screen).await,
             Self::Endpoints(command) => command.run(office, screen).await,
+            Self::Explain(explain) => explain.run(office, screen).await,
             Self::Keys(command) => command.run(office, screen).await,
             Self::Tenants(command) => command.run(office, screen).await,
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use amn_rpc::{Endpoint, RpcError};
+use amn_core::block::TxHash;
+use amn_rpc::{Endpoint, Pool, RpcError};
 use amn_scanner::networks::Networks;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -31,4 +32,10 @@ pub async fn head(endpoint: &Endpoint) -> Result<u64, RpcError> {
 /// A number as nodes write it.
 pub fn quantity(text: &str) -> Result<u64, RpcError> {
     amn_evm::wire::quantity(text).ok_or_else(|| RpcError::Malformed("not a number".to_owned()))
+}
+
+/// Whether a transaction waits to be mined; `false`: no node knows it.
+pub async fn waits(pool: &Pool, tx: TxHash) -> Result<bool, RpcError> {
+    let (_, answer) = pool.call("eth_getTransactionByHash", &json!([tx])).await?;
+    Ok(!answer.is_null())
 }

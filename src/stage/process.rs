@@ -66,6 +66,11 @@ impl Daemon {
         Ok(status.code())
     }
 
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Starts it again with the same configuration.
     pub async fn restart(&mut self) -> Result<(), StageError> {
         self.child = spawn(&self.binary, &self.config, &self.log)?;
@@ -97,7 +102,12 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, StageError> 
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
     let file = file.map_err(|error| StageError::because(&log.display().to_string(), error))?;
     let again = file.try_clone().map_err(|error| StageError::because("the log", error))?;
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    // What this machine sets for a daemon of its own is not meant for the play's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AMN_")) {
+        command.env_remove(name);
+    }
+    command
         .args(["run", "--config"])
         .arg(config)
         .stdin(Stdio::null())

@@ -89,6 +89,11 @@ impl Receiver {
         self.lock().script.extend(statuses);
     }
 
+    /// 200 is usual again, whatever was still to be answered.
+    pub fn recover(&self) {
+        self.lock().script.clear();
+    }
+
     /// How an event is answered the first time it comes, by its number among those heard.
     pub fn answer_at_first(&self, answer: fn(usize) -> u16) {
         self.lock().at_first = Some(answer);

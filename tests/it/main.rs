@@ -4,7 +4,12 @@
 
 mod anvil;
 mod api;
+mod crash;
+mod demo;
+mod effects;
 mod interop;
 mod ledger;
 mod outbox;
+mod start_again;
 mod support;
+mod two_daemons;
