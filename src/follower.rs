@@ -35,6 +35,9 @@ const STANDING_AGE_MAX: Duration = Duration::from_millis(500);
 /// Watches read in one go; more are read in further rounds of the same query.
 const WATCH_PAGE: i64 = 50_000;
 
+/// The watches are read from the beginning once a day, so that native money is no longer read where its time is over.
+const WATCH_ANEW: Duration = Duration::from_hours(24);
+
 /// How often deposits with too little evidence are looked up again.
 const PROVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -86,6 +89,7 @@ pub struct Follower<S> {
     leased_until: Timestamp,
     proved_at: Timestamp,
     watch: Watch,
+    watch_read_at: Timestamp,
     alarms: BTreeMap<(&'static str, String), Timestamp>,
 }
 
@@ -105,6 +109,7 @@ impl<S: ChainSource> Follower<S> {
             leased_until: never,
             proved_at: never,
             watch: Watch::new(WatchVersion(0)),
+            watch_read_at: never,
             alarms: BTreeMap::new(),
         }
     }
@@ -380,9 +385,14 @@ impl<S: ChainSource> Follower<S> {
     }
 
     async fn refresh_watch(&mut self) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        if now.millis().saturating_sub(self.watch_read_at.millis()) > millis(WATCH_ANEW) {
+            self.watch = Watch::new(WatchVersion(0));
+            self.watch_read_at = now;
+        }
         loop {
-            let page =
-                network::watches_above(&self.parts.pool, &self.network(), self.watch.version, WATCH_PAGE).await?;
+            let (network, since) = (self.network(), self.watch.version);
+            let page = network::watches_above(&self.parts.pool, &network, since, now, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
                 self.watch.version = new.version;

@@ -123,19 +123,24 @@ pub async fn watches_above(
     pool: &PgPool,
     network: &NetworkId,
     since: WatchVersion,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<NewWatch>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        select version, address, native
-        from amn.watch
-        where network_id = $1 and version > $2
-        order by version
+        select w.version, w.address,
+          -- Native money is read until 30 days after the end: it costs every block's transactions.
+          w.native and (i.ended_at is null or i.ended_at > $4::timestamptz - interval '30 days') as "native!"
+        from amn.watch w
+        join amn.intent i on i.id = w.intent_id
+        where w.network_id = $1 and w.version > $2
+        order by w.version
         limit $3
         "#,
         network.as_str(),
         i64::try_from(since.0).unwrap_or(i64::MAX),
         limit,
+        moment(now),
     )
     .fetch_all(pool)
     .await?;
