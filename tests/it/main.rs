@@ -4,6 +4,7 @@
 
 mod anvil;
 mod api;
+mod cli;
 mod crash;
 mod demo;
 mod effects;
