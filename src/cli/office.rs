@@ -28,7 +28,7 @@ use tower::ServiceExt;
 use super::{Wrong, start_error};
 
 /// A redrive of a thousand events takes seconds; a person who waits longer wants to know why.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// The largest answer is a page of 200 events of 64 KiB.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -71,6 +71,7 @@ pub struct Office {
     database: OpenDatabase,
     pub networks: Arc<Networks>,
     door: Arc<Door>,
+    clock: Arc<dyn Clock>,
     router: Router,
     actor: String,
 }
@@ -85,11 +86,12 @@ impl Office {
         }
         let guard = Guard::new(guard_policy(config));
         let pool = database.pool.clone();
-        let door = Arc::new(Door::new(pool.clone(), networks.clone(), guard, Arc::new(SystemClock)));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let door = Arc::new(Door::new(pool.clone(), networks.clone(), guard, clock.clone()));
         let of = networks.clone();
         let router = api::router(AppState {
             pool,
-            clock: Arc::new(SystemClock),
+            clock: clock.clone(),
             ids: Arc::new(SystemIds),
             chains: door.clone(),
             decide: door.clone(),
@@ -104,7 +106,7 @@ impl Office {
             metrics_token: None,
             request_timeout: TIMEOUT,
         });
-        Ok(Self { database, networks, door, router, actor: actor() })
+        Ok(Self { database, networks, door, clock, router, actor: actor() })
     }
 
     pub async fn close(self) {
@@ -117,7 +119,7 @@ impl Office {
     }
 
     pub fn now(&self) -> amn_core::timestamp::Timestamp {
-        SystemClock.now()
+        self.clock.now()
     }
 
     pub fn served(&self, network: &NetworkId) -> Result<&Served> {

@@ -179,7 +179,7 @@ impl Asker<'_> {
                 );
             }
             (0, Some(error)) => {
-                self.fail("getLogs", error.to_string(), "history cannot be read from it: use another node")
+                self.fail("getLogs", error.to_string(), "history cannot be read from it: use another node");
             }
             (_, Some(error)) => self.fine("getLogs", format!("up to {widest} blocks; beyond: {error}")),
             (_, None) => self.fine("getLogs", format!("{widest} blocks, the most that was tried")),
@@ -213,7 +213,7 @@ impl Asker<'_> {
                 );
             }
             Err(error) => {
-                self.fail("receipts", error.to_string(), "payments cannot be proven with it: use another node")
+                self.fail("receipts", error.to_string(), "payments cannot be proven with it: use another node");
             }
             Ok(answer) => self.proof(&checked, &transactions, &answer),
         }
@@ -227,7 +227,7 @@ impl Asker<'_> {
         });
         match proven {
             Err(why) => {
-                self.fail("receipts", format!("{at}: {why}"), "the codec is wrong for this chain, or the node lies")
+                self.fail("receipts", format!("{at}: {why}"), "the codec is wrong for this chain, or the node lies");
             }
             Ok(shown) if shown.receipts_differ => {
                 self.warn("receipts", format!("{at}: the root does not recompute"), "inclusion stays reported here");

@@ -51,18 +51,18 @@ pub struct Lines(Vec<Line>);
 
 impl Lines {
     pub fn fine(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>) {
-        self.add(Status::Fine, check, subject.into(), said.into(), "");
+        self.add(Status::Fine, check, subject.into(), &said.into(), "");
     }
 
     pub fn warn(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>, todo: &str) {
-        self.add(Status::Warn, check, subject.into(), said.into(), todo);
+        self.add(Status::Warn, check, subject.into(), &said.into(), todo);
     }
 
     pub fn fail(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>, todo: &str) {
-        self.add(Status::Fail, check, subject.into(), said.into(), todo);
+        self.add(Status::Fail, check, subject.into(), &said.into(), todo);
     }
 
-    fn add(&mut self, status: Status, check: &'static str, subject: String, said: String, todo: &str) {
+    fn add(&mut self, status: Status, check: &'static str, subject: String, said: &str, todo: &str) {
         // A table is read line by line, whatever an error says.
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         self.0.push(Line { check, said, status, subject, todo: todo.to_owned() });

@@ -100,7 +100,7 @@ impl<'a> Ledger<'a> {
             _ => self.require(network, deposit, intent.as_ref()).await?,
         };
         let list = self.terms(deposit, &require);
-        self.status(report, deposit, &require, grounds.settled_tip, &list);
+        status(report, deposit, &require, grounds.settled_tip, &list);
         if let Some(intent) = intent.as_ref().filter(|_| deposit.late) {
             let by = intent.expires_at.map_or(0, |expires| deposit.block_time.seconds_since(expires));
             let words = match (deposit.accepted, by) {
@@ -162,35 +162,6 @@ impl<'a> Ledger<'a> {
             attestations: deposit.attestations.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
         };
         terms(require, &known, &view)
-    }
-
-    fn status(&self, report: &mut Report, deposit: &Deposit, require: &Require, tip: Option<u64>, list: &[Term]) {
-        let network = deposit.network.as_str();
-        let under = in_words(&json!(require));
-        match deposit.status {
-            DepositStatus::Settled => {
-                let at = deposit.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
-                let tip = tip.map(|tip| format!(", seen from tip {tip}")).unwrap_or_default();
-                report.say("settled", network, format!("It settled{at}{tip}, under {under}."));
-            }
-            DepositStatus::Seen => {
-                let missing: Vec<_> = list.iter().filter(|term| !term.met).map(waiting).collect();
-                let words = if missing.is_empty() {
-                    "All its terms are met: it settles with the next decision.".to_owned()
-                } else {
-                    format!("It has not settled: waiting for {}.", missing.join(" and "))
-                };
-                report.say("waiting", network, words);
-            }
-            DepositStatus::Retracted => {
-                let words = "Its block left the canonical chain before it settled; mined again, it counts again.";
-                report.say("retracted", network, words);
-            }
-            DepositStatus::Reversed => {
-                let words = "It had settled, and was undone: its block left the chain, or the issuer took it back.";
-                report.say("reversed", network, words);
-            }
-        }
     }
 
     /// An intent with everything that arrived for it.
@@ -259,6 +230,36 @@ impl<'a> Ledger<'a> {
     /// The networks that the configuration enables, by name.
     pub fn served(&self) -> Vec<NetworkId> {
         self.office.networks.iter().map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// Where it is, and what it waits for.
+fn status(report: &mut Report, deposit: &Deposit, require: &Require, tip: Option<u64>, list: &[Term]) {
+    let network = deposit.network.as_str();
+    let under = in_words(&json!(require));
+    match deposit.status {
+        DepositStatus::Settled => {
+            let at = deposit.settled_at.map(|at| format!(" at {at}")).unwrap_or_default();
+            let tip = tip.map(|tip| format!(", seen from tip {tip}")).unwrap_or_default();
+            report.say("settled", network, format!("It settled{at}{tip}, under {under}."));
+        }
+        DepositStatus::Seen => {
+            let missing: Vec<_> = list.iter().filter(|term| !term.met).map(waiting).collect();
+            let words = if missing.is_empty() {
+                "All its terms are met: it settles with the next decision.".to_owned()
+            } else {
+                format!("It has not settled: waiting for {}.", missing.join(" and "))
+            };
+            report.say("waiting", network, words);
+        }
+        DepositStatus::Retracted => {
+            let words = "Its block left the canonical chain before it settled; mined again, it counts again.";
+            report.say("retracted", network, words);
+        }
+        DepositStatus::Reversed => {
+            let words = "It had settled, and was undone: its block left the chain, or the issuer took it back.";
+            report.say("reversed", network, words);
+        }
     }
 }
 

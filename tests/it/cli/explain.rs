@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::amn;
-use crate::support::play::{Play, Setting, address};
+use crate::support::play::{Play, address};
 
 fn config(play: &Play) -> PathBuf {
     play.dir.path().join("amn-scanner.toml")
@@ -101,7 +101,7 @@ async fn late_too_much_of_another_asset_and_undone() {
 
 #[tokio::test]
 async fn what_is_not_there_is_explained_by_asking_the_chain() {
-    let mut play = Play::with(Setting { rest: String::new(), ..Setting::default() }).await;
+    let mut play = Play::new().await;
     let early = play.fresh();
     let early_tx = play.pay_to(early, 1_000_000).await;
     play.mine(2).await;
