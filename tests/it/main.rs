@@ -4,10 +4,10 @@
 
 mod anvil;
 mod api;
+mod cli;
 mod crash;
 mod demo;
 mod effects;
-mod cli;
 mod interop;
 mod ledger;
 mod outbox;
