@@ -1,18 +1,8 @@
 //! A branch that crosses what the network called final: the network stops for a person, and goes on.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use amn_core::block::NetworkId;
-use amn_core::engine::{Command, Refusal};
-use amn_core::network::SharedFacts;
-use amn_scanner::clock::{Clock as _, SystemClock};
-use amn_scanner::config::Config;
-use amn_scanner::networks::Networks;
 use amn_scanner::stage::anvil::{Anvil, Rules};
 use amn_scanner::stage::contracts;
 use amn_scanner::stage::receiver::Receiver;
-use amn_scanner::store::decide::{self, CommandError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -62,9 +52,16 @@ impl Side {
     }
 }
 
-fn facts(config: &Path) -> SharedFacts {
-    let config = Config::load(Some(config), std::iter::empty()).unwrap();
-    Arc::clone(&Networks::build(&config).unwrap().get(&NetworkId::new("devnet")).unwrap().facts)
+/// Runs `networks resume devnet` as a person does; what it said, and whether it was done.
+async fn resume(play: &Play, more: &[&str]) -> (String, bool) {
+    let config = play.dir.path().join("amn-scanner.toml");
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_amn-scanner"));
+    command.args(["networks", "resume", "devnet", "--config"]).arg(config).args(more);
+    let done = command.output().await.unwrap();
+    (
+        format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr)),
+        done.status.success(),
+    )
 }
 
 async fn network(play: &Play) -> Value {
@@ -111,25 +108,22 @@ async fn a_fork_below_finalized_halts_one_network_until_a_person_accepts_it() {
     assert!(!network(&play).await["halt"].is_null());
 
     // To go on, a person names a block of the branch.
-    let facts = facts(&play.dir.path().join("amn-scanner.toml"));
-    let resume = async |accept_fork| {
-        let command = Command::Resume { accept_fork };
-        decide::command(&play.db.pool, facts.clone(), command, "ops@example", SystemClock.now()).await
-    };
-    assert!(matches!(resume(None).await, Err(CommandError::Refused(Refusal::Conflict(_)))));
-    let accepted = block(&play.chain, "latest").await.parse().unwrap();
-    resume(Some(accepted)).await.unwrap();
+    let (said, done) = resume(&play, &[]).await;
+    assert!(!done && said.contains("--accept-fork"), "{said}");
+    let accepted = format!("0x{}", block(&play.chain, "latest").await);
+    let (said, done) = resume(&play, &["--accept-fork", &accepted]).await;
+    assert!(done, "{said}");
     play.wait("the branch is not followed", async || play.told(&paid).len() >= 3).await;
     assert_eq!(play.told(&paid), ["payment.detected", "payment.confirmed", "payment.reversed"]);
     assert_eq!(play.now(&paid).await["status"], "reversed");
     play.balances(&paid).await;
     play.wait("nobody is told", async || operator.delivered().len() >= 2).await;
     assert_eq!(operator.delivered()[1].event, "network.resumed");
-    let said: String = sqlx::query_scalar("select actor from amn.audit where actor = 'ops@example' limit 1")
+    let asked: i64 = sqlx::query_scalar("select count(*) from amn.audit where action like '%resume%'")
         .fetch_one(&play.db.pool)
         .await
         .unwrap();
-    assert_eq!(said, "ops@example");
+    assert_eq!(asked, 1, "who resumed it is written down, once");
 
     // And it is a network like any other again.
     play.pay(&unpaid, 1_000_000).await;

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::play::{Play, address};
 
+const SOON: Duration = Duration::from_secs(30);
+
 #[tokio::test]
 async fn a_graceful_stop_finishes_what_is_in_flight() {
     let mut play = Play::new().await;
@@ -19,9 +21,12 @@ async fn a_graceful_stop_finishes_what_is_in_flight() {
     let log = play.dir.path().join("daemon.log");
     let release = async {
         // It answers only when the daemon says that it is stopping.
-        while !std::fs::read_to_string(&log).unwrap_or_default().contains("stopping") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let stopping = async {
+            while !std::fs::read_to_string(&log).unwrap_or_default().contains("stopping") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, stopping).await.expect("it says that it is stopping");
         receiver.release();
     };
     let (code, ()) = tokio::join!(play.daemon.stop(), release);

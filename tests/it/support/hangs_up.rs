@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 const LOST_EVERY: usize = 7;
 
 /// The URL that leads to this one through the relay.
-pub fn before(url: String) -> String {
+pub fn before(url: &str) -> String {
     let at = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();

@@ -10,6 +10,7 @@ use amn_scanner::stage::contracts::{self, Contract};
 use amn_scanner::stage::process::{Api, Daemon};
 use amn_scanner::stage::receiver::Receiver;
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -54,7 +55,7 @@ pub struct Setting {
     /// More lines at the end.
     pub rest: String,
     /// What stands between the daemon and the receiver: given the receiver's address, the URL to send to.
-    pub receiver_url: Option<fn(String) -> String>,
+    pub receiver_url: Option<fn(&str) -> String>,
 }
 
 impl Default for Setting {
@@ -153,7 +154,7 @@ impl Play {
         std::fs::write(&config, text).unwrap();
         let daemon = start(&config, &dir.path().join("daemon.log"), port).await;
         let url = receiver.url();
-        let url = setting.receiver_url.map_or(url.clone(), |through| through(url));
+        let url = setting.receiver_url.map_or(url.clone(), |through| through(&url));
         let secret = daemon.api().endpoint(Some("seller"), &url).await.unwrap();
         receiver.trust(&secret);
         let next = AtomicU64::new(1);
@@ -189,7 +190,8 @@ impl Play {
         let mut body = json!({
             "tenant": "seller", "network": "devnet", "asset": self.asset(), "due": "1000000", "address": self.fresh(),
         });
-        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let Value::Object(more) = more else { panic!("terms are an object: {more}") };
+        body.as_object_mut().unwrap().extend(more);
         // `null` takes a usual term away.
         body.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         body
@@ -274,11 +276,12 @@ impl Play {
     pub async fn is_caught_up(&self, network: &str) -> bool {
         let head = block(&self.chain, "latest").await;
         let (safe, finalized) = (block(&self.chain, "safe").await, block(&self.chain, "finalized").await);
-        let row: Option<(Option<String>, Option<String>, Option<String>, i64, bool)> = sqlx::query_as(
+        let row = sqlx::query(
             r"
-            select encode(tip_hash, 'hex'), encode(safe_hash, 'hex'), encode(finalized_hash, 'hex'),
-              (select count(*) from jsonb_each(vouchers) v where (v.value ->> 'height')::bigint = tip_height),
-              exists (select from amn.watch w where w.network_id = n.id and w.backfill_from is not null)
+            select encode(tip_hash, 'hex') as tip, encode(safe_hash, 'hex') as safe,
+              encode(finalized_hash, 'hex') as finalized,
+              (select count(*) from jsonb_each(vouchers) v where (v.value ->> 'height')::bigint = tip_height) as operators,
+              exists (select from amn.watch w where w.network_id = n.id and w.backfill_from is not null) as owed
             from amn.network n
             where id = $1
             ",
@@ -287,9 +290,13 @@ impl Play {
         .fetch_optional(&self.db.pool)
         .await
         .unwrap();
-        row.is_some_and(|(tip, marked_safe, marked_final, operators, owed)| {
-            let same = |ours: Option<String>, theirs: &str| ours.is_some_and(|ours| ours == theirs);
-            same(tip, &head) && same(marked_safe, &safe) && same(marked_final, &finalized) && operators >= 2 && !owed
+        row.is_some_and(|row| {
+            let same = |column: &str, theirs: &str| row.get::<Option<String>, _>(column).as_deref() == Some(theirs);
+            same("tip", &head)
+                && same("safe", &safe)
+                && same("finalized", &finalized)
+                && row.get::<i64, _>("operators") >= 2
+                && !row.get::<bool, _>("owed")
         })
     }
 
