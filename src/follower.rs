@@ -346,7 +346,7 @@ impl<S: ChainSource> Follower<S> {
                     .increment(1);
                 info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
             }
-            Effect::Rewind { to, from, onto } => {
+            Effect::Rewind { to, from, onto, .. } => {
                 let depth = from.at.height.above(to.at.height);
                 metrics::counter!("amn_reorgs_total", "network" => network.to_string()).increment(1);
                 warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
@@ -381,7 +381,9 @@ impl<S: ChainSource> Follower<S> {
     /// Whether this daemon follows the network. The lease saves double work; the revision protects the rows.
     async fn lead(&mut self) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
-        if self.leased_until.millis().saturating_sub(now.millis()) > millis(LEASE) / 3 * 2 {
+        let left = self.leased_until.millis().saturating_sub(now.millis());
+        // More than a whole lease is left only where our clock went back: others may hold it by now.
+        if left > millis(LEASE) / 3 * 2 && left <= millis(LEASE) {
             return Ok(true);
         }
         let until = Timestamp::from_millis(now.millis().saturating_add(millis(LEASE)));

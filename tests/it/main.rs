@@ -2,8 +2,10 @@
 
 mod anvil;
 mod api;
+mod deep_forks;
 mod effects;
 mod interop;
+mod lease;
 mod ledger;
 mod outbox;
 mod support;
