@@ -24,7 +24,7 @@ impl<S: ChainSource> Follower<S> {
                 counter!(metric::EVENTS, "network" => label, "event" => event.kind.as_str()).increment(1);
                 info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
             }
-            Effect::Rewind { to, from, onto } => {
+            Effect::Rewind { to, from, onto, .. } => {
                 let depth = from.at.height.above(to.at.height);
                 counter!(metric::REORGS, "network" => label.clone()).increment(1);
                 histogram!(metric::REORG_DEPTH, "network" => label).record(lossy(Height(depth)));

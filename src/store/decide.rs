@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use amn_core::block::{Header, Height, NetworkId};
 use amn_core::confirmation::Policy;
-use amn_core::engine::{Command, Effect, Headers, Input, Refusal, Standing};
+use amn_core::engine::{Command, Effect, Headers, Input, REMEMBERED_HEADERS_MAX, Refusal, Standing};
 use amn_core::network::SharedFacts;
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 
-use super::row::moment;
+use super::row::{height, moment};
 use super::{StoreError, load, write};
 use crate::telemetry::metric;
 
@@ -82,6 +82,38 @@ impl Desk {
     /// The remembered headers, for walking back.
     pub async fn headers(&mut self) -> Result<Arc<BTreeMap<Height, Header>>, StoreError> {
         load::headers(&self.pool, &self.facts.id).await
+    }
+
+    /// Remembers a forgotten header again: the end of a stretch of ours from which an accepted branch parts. `false`:
+    /// nothing is accepted, or we no longer stand on it. It is a decision, because what may be rewound to changes.
+    pub async fn recall(&mut self, header: &Header) -> Result<bool, StoreError> {
+        self.headers = None;
+        let done = sqlx::query!(
+            r#"
+            with known as (
+              update amn.network n
+              set revision = n.revision + 1, chain_revision = n.chain_revision + 1
+              where n.id = $1 and n.accept_fork is not null and n.halt_reason is null
+                and n.tip_height - $2 between 1 and $6
+                and exists (
+                  select 1 from amn.segment s where s.network_id = n.id and s.to_height = $2 and s.tip_hash = $3::bytea
+                )
+              returning n.id
+            )
+            insert into amn.header (network_id, height, hash, parent, time)
+            select known.id, $2, $3::bytea, $4::bytea, $5 from known
+            on conflict (network_id, height) do nothing
+            "#,
+            self.facts.id.as_str(),
+            height(header.at.height),
+            header.at.hash.0.as_slice() as _,
+            header.parent.0.as_slice() as _,
+            moment(header.time),
+            i64::try_from(REMEMBERED_HEADERS_MAX).unwrap_or(i64::MAX),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
     }
 
     /// Takes a decision and commits it; without effects nothing is written.

@@ -28,7 +28,7 @@ pub(super) async fn write(
         touched.note(effect);
         match effect {
             Effect::Start { at } => start(db, network, at, after).await?,
-            Effect::Rewind { to, from, onto } => {
+            Effect::Rewind { to, from, onto, .. } => {
                 // Headers listed before the rewind belong to the branch that is left.
                 touched.headers.retain(|h, _| *h <= to.at.height);
                 rewind(db, network, to, from, *onto, after).await?;

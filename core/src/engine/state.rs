@@ -125,7 +125,7 @@ pub struct Standing {
     /// The highest block of our chain that each operator gave.
     pub vouchers: BTreeMap<Operator, BlockRef>,
     pub halted: Option<Halt>,
-    /// What a person accepted as the way out of a fork halt.
+    /// What a person accepted as the way out of a fork halt, until a branch that holds it is followed.
     pub accept_fork: Option<BlockHash>,
 }
 
@@ -298,7 +298,7 @@ impl State {
                     }
                 }
             }
-            Effect::Rewind { to, .. } => {
+            Effect::Rewind { to, accepted, .. } => {
                 self.headers.rewind(to.at.height);
                 self.standing.tip = Some(*to);
                 for at in self.standing.vouchers.values_mut().filter(|at| at.height > to.at.height) {
@@ -306,7 +306,8 @@ impl State {
                 }
                 self.standing.safe = self.standing.safe.filter(|safe| safe.height <= to.at.height);
                 self.standing.finalized = self.standing.finalized.filter(|f| f.height <= to.at.height);
-                self.standing.accept_fork = None;
+                // A word for one branch stands until it is followed, whatever shallow fork comes between.
+                self.standing.accept_fork = self.standing.accept_fork.filter(|_| !accepted);
             }
             Effect::Forget { below } => self.headers.forget(*below),
             Effect::Mark { safe, finalized } => {

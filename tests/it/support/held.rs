@@ -49,12 +49,12 @@ pub struct Held {
 pub type Verdict = Result<(), String>;
 
 impl Held {
-    pub async fn new(pool: &PgPool, state: &State, seed: u64) -> Result<Self, String> {
+    pub async fn new(pool: &PgPool, state: &State, seed: u64) -> Self {
         let file = state.policy.clone();
         let facts: SharedFacts = Arc::new(Facts { policy: file.clone(), ..(*state.facts).clone() });
-        store::network::register(pool, "fake", &facts, None).await.map_err(|e| e.to_string())?;
+        store::network::register(pool, "fake", &facts, None).await.expect("a new network is registered");
         let desk = || Desk::new(pool.clone(), facts.clone());
-        Ok(Self {
+        Self {
             pool: pool.clone(),
             file,
             desks: [desk(), desk()],
@@ -64,16 +64,11 @@ impl Held {
             versions: BTreeMap::new(),
             known: BTreeSet::new(),
             record: Record::default(),
-        })
+        }
     }
 
-    /// Both decide, and both stand alike afterwards. Answers what memory made of it.
+    /// Both decide, and both stand alike afterwards.
     pub async fn decide(&mut self, before: &State, input: &Input) -> Verdict {
-        self.follow(before, input).await.map(|_| ())
-    }
-
-    /// The same, with the state that memory stands in afterwards.
-    pub async fn follow(&mut self, before: &State, input: &Input) -> Result<State, String> {
         self.make_intents(before).await?;
         let mut memory = before.clone();
         for intent in memory.intents.values_mut() {
@@ -106,8 +101,7 @@ impl Held {
         if decision.standing != memory.standing {
             return Err(differ("standing", &[decision.standing], &[&memory.standing]));
         }
-        rows::compare(&self.pool, &memory, &mut self.record).await?;
-        Ok(memory)
+        rows::compare(&self.pool, &memory, &mut self.record).await
     }
 
     /// Both refuse a command, with the same words.
@@ -141,7 +135,7 @@ impl Held {
                     record.covered.insert(Height(height), (*coverage, *watched));
                 }
             }
-            Effect::Rewind { to, from, onto } => {
+            Effect::Rewind { to, from, onto, .. } => {
                 record.covered.retain(|height, _| *height <= to.at.height);
                 record.reorgs.push(rows::reorg(to.at, from.at, *onto));
             }
