@@ -79,7 +79,7 @@ impl<S: ChainSource> Follower<S> {
 
     async fn holds(&self, ours: &[Header], index: usize) -> Result<bool, SourceError> {
         let Some(header) = ours.get(index) else { return Ok(false) };
-        Ok(self.parts.source.header_at(header.at.height).await?.at == header.at)
+        Ok(self.header_near(header.at.height).await?.at == header.at)
     }
 
     /// The branch from the fork to its head, whole: a decision needs all of it at once.

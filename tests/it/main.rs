@@ -2,7 +2,9 @@
 
 mod anvil;
 mod api;
+mod bad_input;
 mod interop;
 mod ledger;
 mod outbox;
+mod real_blocks;
 mod support;
