@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::{Address, BlockRef, Header, NetworkId};
+use amn_core::block::{Address, BlockRef, Header, Height, NetworkId};
 use amn_core::confirmation::Policy;
 use amn_core::engine::{Alarm, Effect, Halt, HaltReason, Input, Standing};
-use amn_core::source::{ChainSource, Head, Position, SourceError, Watch, WatchVersion};
+use amn_core::source::{ChainSource, Head, Position, SourceError, Voucher, Watch, WatchVersion};
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -208,7 +208,7 @@ impl<S: ChainSource> Follower<S> {
     async fn begin(&mut self, head: &Head) -> Result<Outcome, Trouble> {
         let at = match self.parts.start {
             Some(start) => {
-                let header = self.parts.source.header_at(start.height).await?;
+                let header = self.header_near(start.height).await?;
                 if header.at != start {
                     let found = header.at.hash;
                     let text = format!("start names {} at {}, the chain has {found}", start.hash, start.height);
@@ -224,6 +224,20 @@ impl<S: ChainSource> Follower<S> {
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
         self.decide(&Input::Start(at)).await?;
         Ok(Outcome::Advanced)
+    }
+
+    /// The header at a height; where no node has that block any more, what its child says of it. The child's
+    /// time then stands for its own: later by a block, which only makes expiry a block stricter.
+    async fn header_near(&self, height: Height) -> Result<Header, SourceError> {
+        match self.parts.source.header_at(height).await {
+            Err(SourceError::NotYet(why)) => {
+                let child = self.parts.source.header_at(height.next()).await;
+                let Ok(child) = child else { return Err(SourceError::NotYet(why)) };
+                let unknown = amn_core::block::Hash([0; 32]);
+                Ok(Header { at: BlockRef { height, hash: child.parent }, parent: unknown, time: child.time })
+            }
+            header => header,
+        }
     }
 
     /// Reads up to the head, reading the next stretch while the last one is decided and written.
@@ -282,9 +296,14 @@ impl<S: ChainSource> Follower<S> {
         let asked = self.policy.as_ref().and_then(|p| p.require.operators).unwrap_or(1);
         let enough = self.known.as_ref().is_some_and(|known| vouched(known) >= usize::try_from(asked).unwrap_or(1));
         let vouchers = if enough { Vec::new() } else { self.parts.source.vouch(&tip).await? };
-        let marks = |at: Option<BlockRef>| at.filter(|at| at.height <= tip.at.height);
+        let believed = match self.contested(tip, &vouchers) {
+            Some(ours) => self.parts.source.arbitrate(ours).await,
+            None => true,
+        };
+        // What one says of finality counts for nothing while others contradict the blocks it stands on.
+        let marks = |at: Option<BlockRef>| at.filter(|at| believed && at.height <= tip.at.height);
         let (safe, mut finalized) = (marks(head.safe), marks(head.finalized));
-        if finalized.is_none() && head.finalized.is_some() {
+        if believed && finalized.is_none() && head.finalized.is_some() {
             let on = Position { tip: tip.at, checkpoint: Vec::new() };
             self.mark_passed(head, &on).await?;
             finalized = None;
@@ -297,6 +316,14 @@ impl<S: ChainSource> Follower<S> {
             self.decide(&Input::Finality { safe, finalized, vouchers }).await?;
         }
         Ok(())
+    }
+
+    /// The lowest of our blocks that an operator contradicts.
+    fn contested(&self, tip: Header, vouchers: &[Voucher]) -> Option<BlockRef> {
+        let ours = |at: Height| if at == tip.at.height { Some(tip.at) } else { self.parts.desk.remembered(at) };
+        let contradicted =
+            vouchers.iter().filter_map(|voucher| ours(voucher.block.height).filter(|ours| *ours != voucher.block));
+        contradicted.min_by_key(|ours| ours.height)
     }
 
     /// Asks again for deposits whose evidence falls short of the policy.

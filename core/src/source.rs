@@ -189,6 +189,11 @@ pub trait ChainSource: Send + Sync {
     /// operators of one hash can be counted. Operators that do not answer are left out.
     fn vouch(&self, at: &Header) -> impl Future<Output = Result<Vec<Voucher>, SourceError>> + Send;
 
+    /// Operators contradict each other about this block of ours. Looks who stands where, leaves those who
+    /// are outvoted out of further questions, and distrusts them once natural forks are over; where nobody
+    /// can tell who is right, nothing changes. Says whether the block is the one that is believed.
+    fn arbitrate(&self, contested: BlockRef) -> impl Future<Output = bool> + Send;
+
     /// Better evidence for transfers whose evidence does not satisfy the policy yet.
     fn prove(
         &self,

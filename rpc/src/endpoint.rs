@@ -300,6 +300,15 @@ impl Endpoint {
         self.heads.claim(self.place, height);
     }
 
+    /// It gave a block of this height, so that its head is there or above. Reading history makes no laggard.
+    pub fn report_block(&self, height: u64) {
+        let mut standing = self.standing();
+        if standing.distrusted().is_none() {
+            standing.has(height);
+            self.heads.claim(self.place, height);
+        }
+    }
+
     pub fn health(&self) -> Health {
         let identity = Identity {
             name: self.name.clone(),

@@ -133,6 +133,11 @@ impl Standing {
         forward
     }
 
+    /// A block it has shown: its head is not below.
+    pub(crate) fn has(&mut self, height: u64) {
+        self.head = self.head.max(Some(height));
+    }
+
     /// How many blocks it is behind the best head; `None` where it never said.
     pub(crate) fn lag(&self, best: u64) -> Option<u64> {
         self.head.map(|head| best.saturating_sub(head))
@@ -248,6 +253,17 @@ mod tests {
         standing.answered(Some(&wait(SECOND)), SECOND, now);
         assert_eq!(standing.usability(now), Usability::Cooling(COOL_DOWN_MAX));
         assert_eq!(standing.usability(now + COOL_DOWN_MAX), Usability::Ready);
+    }
+
+    #[test]
+    fn reading_an_old_block_makes_no_laggard() {
+        let mut standing = Standing::default();
+        assert!(standing.claimed(100));
+        standing.has(7);
+        assert_eq!((standing.lag(100), standing.went_back), (Some(0), 0));
+        standing.has(103);
+        assert_eq!(standing.lag(103), Some(0));
+        assert!(!standing.claimed(90), "a head that goes back is one");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl<S: ChainSource> Follower<S> {
 
     async fn holds(&self, ours: &[BlockRef], index: usize) -> Result<bool, SourceError> {
         let Some(ours) = ours.get(index) else { return Ok(false) };
-        Ok(self.parts.source.header_at(ours.height).await?.at == *ours)
+        Ok(self.header_near(ours.height).await?.at == *ours)
     }
 
     /// The branch from the fork to its head, whole: a decision needs all of it at once. Where the head is further above

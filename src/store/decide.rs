@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use amn_core::block::{Header, Height, NetworkId};
+use amn_core::block::{BlockRef, Header, Height, NetworkId};
 use amn_core::confirmation::Policy;
 use amn_core::engine::{Command, Effect, Headers, Input, REMEMBERED_HEADERS_MAX, Refusal, Standing};
 use amn_core::network::SharedFacts;
@@ -114,6 +114,13 @@ impl Desk {
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Our block at a height, as far as the last decision here left it in memory: to look by.
+    #[must_use]
+    pub fn remembered(&self, at: Height) -> Option<BlockRef> {
+        let (_, headers) = self.headers.as_ref()?;
+        headers.get(&at).map(|header| header.at)
     }
 
     /// Takes a decision and commits it; without effects nothing is written.

@@ -4,15 +4,17 @@
 
 mod anvil;
 mod api;
+mod bad_input;
 mod cli;
 mod crash;
-mod demo;
 mod deep_forks;
+mod demo;
 mod effects;
 mod interop;
 mod lease;
 mod ledger;
 mod outbox;
+mod real_blocks;
 mod start_again;
 mod support;
 mod two_daemons;

@@ -12,6 +12,7 @@ mod memory;
 mod money;
 mod names;
 mod near;
+mod quarrel;
 mod range;
 mod trouble;
 
@@ -32,7 +33,8 @@ use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
 pub use explain::{Explained, Move};
-use memory::{Givers, Progress};
+use memory::Progress;
+use quarrel::Quarrel;
 use range::Contracts;
 use trouble::{Trouble, Verdict};
 
@@ -48,10 +50,10 @@ pub struct EvmSource {
     contracts: Arc<Contracts>,
     /// How many blocks one question for logs spans at present.
     range_blocks: AtomicU64,
-    givers: Givers,
     /// The name of the endpoint that last told of a fork nobody else contradicted.
     leader: Mutex<Option<String>>,
     progress: Progress,
+    quarrel: Quarrel,
 }
 
 impl EvmSource {
@@ -61,9 +63,9 @@ impl EvmSource {
             wanted: network.wanted(),
             contracts: Arc::new(Contracts::of(&network.registry)),
             range_blocks: AtomicU64::new(network.range_blocks.max(1)),
-            givers: Givers::default(),
             leader: Mutex::default(),
             progress: Progress::default(),
+            quarrel: Quarrel::default(),
             pool,
             network,
         }
@@ -79,26 +81,18 @@ impl EvmSource {
         &self.network
     }
 
-    /// Asks the endpoints that gave a block, which the chain has left, what they have there now. Those
-    /// that insist on it are distrusted: an honest node changes branches with the others. Says how many.
-    pub async fn disown(&self, block: BlockRef, reason: &str) -> usize {
-        let names = self.givers.of(&block.hash);
-        let mut distrusted = 0;
-        for endpoint in self.pool.endpoints().iter().filter(|endpoint| names.contains(endpoint.name())) {
-            let there = self.ask(endpoint).header(block.height).await;
-            if matches!(there, Ok(Some(checked)) if checked.wire.hash.0 == block.hash.0) {
-                endpoint.distrust(format!("insists on block {} {}: {reason}", block.height, block.hash));
-                distrusted += 1;
-            }
-        }
-        distrusted
-    }
-
-    /// The endpoints to ask, best first, without those that are distrusted. Whoever last told us of a
-    /// fork leads, so that one walks back along the branch that was announced.
-    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+    /// Whoever may have a say: the usable endpoints, best first, without those that are distrusted.
+    fn everybody(&self) -> Vec<Arc<Endpoint>> {
         let mut endpoints = self.pool.best();
         endpoints.retain(|endpoint| endpoint.distrusted().is_none());
+        endpoints
+    }
+
+    /// The endpoints to read from, best first, without those that others outvote. Whoever last told us
+    /// of a fork leads, so that one walks back along the branch that was announced.
+    fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.everybody();
+        endpoints.retain(|endpoint| !self.quarrel.outvoted(endpoint.name()));
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         endpoints.sort_by_key(|endpoint| leader.as_deref() != Some(endpoint.name()));
         endpoints
@@ -176,9 +170,7 @@ impl ChainSource for EvmSource {
         for endpoint in self.endpoints() {
             match self.ask(&endpoint).header(height).await {
                 Ok(Some(checked)) => {
-                    let header = checked.header();
-                    self.givers.note(header.at.hash, &endpoint);
-                    return Ok(header);
+                    return Ok(checked.header());
                 }
                 Ok(None) => verdict.add(&endpoint, Trouble::NotYet(format!("no block {height} yet"))),
                 Err(trouble) => verdict.add(&endpoint, trouble),
@@ -223,6 +215,10 @@ impl ChainSource for EvmSource {
 
     async fn vouch(&self, at: &Header) -> Result<Vec<Voucher>, SourceError> {
         Ok(identity::vouch(self, at).await)
+    }
+
+    async fn arbitrate(&self, contested: BlockRef) -> bool {
+        quarrel::arbitrate(self, contested).await
     }
 
     async fn prove(

@@ -251,6 +251,11 @@ impl ChainSource for FakeChain {
         Ok(vouchers.collect())
     }
 
+    async fn arbitrate(&self, contested: BlockRef) -> bool {
+        // Its operators lag, and never lie.
+        self.world().at(contested.height).is_ok_and(|block| block.header.at == contested)
+    }
+
     async fn prove(
         &self,
         deposits: &[(TransferId, BlockRef)],

@@ -1,6 +1,7 @@
 //! What the stories are told with.
 
 pub mod database;
+pub mod evm_scene;
 pub mod fake_chain;
 pub mod gate;
 pub mod hangs_up;

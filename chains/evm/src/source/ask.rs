@@ -67,11 +67,26 @@ impl Ask<'_> {
         self.read_header(answer)
     }
 
+    /// The endpoint's head; `None` where it has none.
+    pub(crate) async fn latest(&self) -> Result<Option<Checked>, Trouble> {
+        let answer = self.endpoint.call("eth_getBlockByNumber", &json!(["latest", false])).await;
+        self.read_latest(answer)
+    }
+
+    /// Reads an answer that should be the endpoint's head.
+    pub(crate) fn read_latest(&self, answer: Result<Answer, RpcError>) -> Result<Option<Checked>, Trouble> {
+        let checked = self.read_header(answer)?;
+        if let Some(checked) = &checked {
+            self.endpoint.report_head(checked.wire.number.0);
+        }
+        Ok(checked)
+    }
+
     /// Reads an answer that should be a header.
     pub(crate) fn read_header(&self, answer: Result<Answer, RpcError>) -> Result<Option<Checked>, Trouble> {
         let Some(answer) = some(answer)? else { return Ok(None) };
         let checked = header::check(answer.raw(), self.codec.proves())?;
-        self.endpoint.report_head(checked.wire.number.0);
+        self.endpoint.report_block(checked.wire.number.0);
         Ok(Some(checked))
     }
 
@@ -112,7 +127,7 @@ impl Ask<'_> {
         let Some(answer) = some(answer)? else { return Ok(None) };
         let header = at_height(header::check(answer.raw(), self.codec.proves())?, height)?;
         let body: WireBody = parse("the block", answer.raw())?;
-        self.endpoint.report_head(height.0);
+        self.endpoint.report_block(height.0);
         Ok(Some(Read { header, transactions: body.transactions }))
     }
 

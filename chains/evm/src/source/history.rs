@@ -83,7 +83,6 @@ impl EvmSource {
         for block in &mut blocks {
             block.evidence.operators.extend(agreeing.iter().cloned());
         }
-        self.givers.note(tip.at.hash, ask.endpoint);
         let operators = std::iter::once(ask.endpoint.operator().clone()).chain(agreeing).collect();
         Ok(Segment {
             parent: on,

@@ -1,6 +1,6 @@
 //! Who endpoints are, where the head is, and what operators say of a block.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
+use super::quarrel;
 use super::trouble::{Trouble, Verdict};
 use crate::address;
 use crate::wire::{Quantity, parse};
 
 /// How long an operator may take to vouch: whoever is slower is asked again with the next block.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `decimals()`.
 const DECIMALS: &str = "0x313ce567";
@@ -85,6 +86,7 @@ async fn decimals(source: &EvmSource, ask: &Ask<'_>) -> Result<BTreeMap<amn_core
 /// some blocks' time, the highest of all: one that stands still, or pretends to, must not hold us.
 pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     welcome_back(source).await;
+    quarrel::follow_up(source).await;
     let mut verdict = Verdict::default();
     let mut highest: Option<Head> = None;
     let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
@@ -93,7 +95,6 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
         match head_of(&source.ask(&endpoint)).await {
             Ok(head) => {
                 let height = head.tip.at.height.0;
-                source.givers.note(head.tip.at.hash, &endpoint);
                 let first = highest.is_none();
                 if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
                     highest = Some(head);
@@ -126,7 +127,7 @@ async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
     let call = |tag: &str| ("eth_getBlockByNumber", json!([tag, false]));
     let mut answers = ask.batch(&[call("latest"), call("safe"), call("finalized")]).await?.into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Err(amn_rpc::RpcError::NotYet("no answer".to_owned())));
-    let tip = ask.read_header(next())?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
+    let tip = ask.read_latest(next())?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
     // A tag that the node does not know is no tag; that it lies about one is another matter.
     let mut tag = || match ask.read_header(next()) {
         Ok(checked) => Ok(checked.map(|checked| checked.header().at).filter(|at| at.height <= tip.at.height)),
@@ -138,10 +139,10 @@ async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
 }
 
 /// What each operator has at a height, or at its own head where that is lower. Who does not answer is
-/// left out; who insists on a block that two others contradict is distrusted.
+/// left out; who is right where they differ is for [`quarrel`] to say.
 pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
     let mut operators: BTreeMap<Operator, Vec<Arc<Endpoint>>> = BTreeMap::new();
-    for endpoint in source.endpoints() {
+    for endpoint in source.everybody() {
         operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
     }
     let height = at.at.height;
@@ -149,28 +150,22 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
         for endpoint in endpoints {
             let answer = tokio::time::timeout(PATIENCE, at_or_head(source, &endpoint, height));
             if let Ok(Some(block)) = answer.await {
-                return Some((endpoint, Voucher { operator, block }));
+                return Some(Voucher { operator, block });
             }
         }
         None
     });
-    let said: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
-    judge(source, height, &said);
-    said.into_iter().map(|(_, voucher)| voucher).collect()
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 async fn at_or_head(source: &EvmSource, endpoint: &Arc<Endpoint>, height: Height) -> Option<BlockRef> {
     let ask = source.ask(endpoint);
     let there = match ask.header(height).await {
-        Ok(None) => ask.tagged("latest").await,
+        Ok(None) => ask.latest().await,
         there => there,
     };
     match there {
-        Ok(checked) => {
-            let at = checked?.header().at;
-            source.givers.note(at.hash, endpoint);
-            Some(at)
-        }
+        Ok(checked) => Some(checked?.header().at),
         Err(trouble) => {
             if let Trouble::Lie(why) = trouble {
                 endpoint.distrust(why);
@@ -179,27 +174,3 @@ async fn at_or_head(source: &EvmSource, endpoint: &Arc<Endpoint>, height: Height
         }
     }
 }
-
-/// One operator alone against at least two who agree among themselves has it wrong: all of them were
-/// asked just now, so that a block an honest node has left by now condemns nobody.
-fn judge(source: &EvmSource, height: Height, said: &[(Arc<Endpoint>, Voucher)]) {
-    let here: Vec<_> = said.iter().filter(|(_, voucher)| voucher.block.height == height).collect();
-    let hashes: BTreeSet<_> = here.iter().map(|(_, voucher)| voucher.block.hash).collect();
-    if hashes.len() != 2 || here.len() < 3 {
-        return;
-    }
-    for hash in hashes {
-        let givers: Vec<_> = here.iter().filter(|(_, voucher)| voucher.block.hash == hash).collect();
-        if let [(endpoint, voucher)] = givers.as_slice() {
-            let others = here.len().saturating_sub(1);
-            // Depth tells a liar from a node that has not yet changed branches.
-            if source.pool.head_seen() >= height.0.saturating_add(SETTLED_ENOUGH) {
-                endpoint.distrust(format!("alone with block {} {hash}, against {others}", voucher.block.height));
-            }
-        }
-    }
-}
-
-/// Blocks above a height before nodes that differ there are taken to differ for good. Natural forks of
-/// the networks we ship are one block deep, now and then two.
-const SETTLED_ENOUGH: u64 = 3;

@@ -46,9 +46,6 @@ impl EvmSource {
         let Some(tip) = blocks.last().map(|block| block.header) else {
             return Err(Trouble::NotYet(format!("the receipts of block {} are not there", on.height.next())));
         };
-        for block in &blocks {
-            self.givers.note(block.header.at.hash, ask.endpoint);
-        }
         Ok(Segment {
             parent: on,
             blocks,

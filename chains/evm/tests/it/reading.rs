@@ -280,28 +280,71 @@ async fn a_self_consistent_forged_child_earns_one_operator_and_then_distrust() {
     for node in [&b, &c] {
         node.history().pass(3);
     }
-    source.head().await.unwrap();
-    b.history().extend(&[]);
-    source.pool().endpoints()[1].report_head(7);
-    source.vouch(&segment.tip).await.unwrap();
+    assert!(!source.arbitrate(segment.tip.at).await, "two others contradict it");
     let reason = distrusted(&source)[0].clone().unwrap();
-    assert!(reason.contains("alone with block 3"), "{reason}");
+    assert!(reason.contains("insists on block 3") && reason.contains("2 operators have"), "{reason}");
     let error = source.segment(&standing_on(segment.tip.at), Height(6), None, &watch(&[SHOP])).await.unwrap_err();
     assert_eq!(error, SourceError::Forked(segment.tip.at));
 }
 
-#[tokio::test]
-async fn who_insists_on_a_block_the_chain_has_left_is_distrusted_and_who_left_it_is_not() {
+/// Two nodes with a branch each above block 2, and a source on both.
+async fn divided() -> (Node, Node, EvmSource) {
     let old = paid();
-    let (liar, honest) = (Node::serve(old.clone()).await.unwrap(), Node::serve(old.clone()).await.unwrap());
-    let source = source(&[&liar, &honest]);
-    let left = at(&old, 3);
-    source.segment(&standing_on(at(&old, 0)), Height(3), None, &watch(&[])).await.unwrap();
-    source.vouch(&source.header_at(Height(3)).await.unwrap()).await.unwrap();
-    honest.history().rewind(2);
-    honest.history().pass(4);
-    assert_eq!(source.disown(left, "the other branch grew past it").await, 1);
-    assert!(distrusted(&source)[0].is_some() && distrusted(&source)[1].is_none());
+    let (left, right) = (Node::serve(old.clone()).await.unwrap(), Node::serve(old).await.unwrap());
+    right.history().rewind(2);
+    right.history().pass(1);
+    let source = source(&[&left, &right]);
+    (left, right, source)
+}
+
+#[tokio::test]
+async fn who_stands_still_on_a_block_that_others_have_left_is_distrusted_and_length_decides_nothing() {
+    let (still, growing, source) = divided().await;
+    still.history().pass(20);
+    let contested = at(&growing.history(), 3);
+    assert!(!source.arbitrate(contested).await, "one against one");
+    for _ in 0..3 {
+        assert_eq!(distrusted(&source), [None, None]);
+        growing.history().pass(1);
+        source.arbitrate(contested).await;
+    }
+    assert!(source.arbitrate(contested).await);
+    let reasons = distrusted(&source);
+    let [Some(reason), None] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert!(reason.contains("insists on block 3") && reason.contains("while b goes on"), "{reason}");
+}
+
+#[tokio::test]
+async fn where_both_sides_grow_or_neither_does_nobody_is_distrusted() {
+    let (left, right, source) = divided().await;
+    let contested = at(&left.history(), 3);
+    for grows in [true, true, true, true, true, false, false, false] {
+        if grows {
+            left.history().pass(2);
+            right.history().pass(1);
+        }
+        assert!(!source.arbitrate(contested).await);
+    }
+    assert_eq!(distrusted(&source), [None, None]);
+}
+
+#[tokio::test]
+async fn who_changes_branches_with_the_others_is_read_from_again_and_was_never_distrusted() {
+    let (slow, b, _) = divided().await;
+    let c = Node::share(b.history.clone()).await.unwrap();
+    let source = source(&[&slow, &b, &c]);
+    let contested = at(&slow.history(), 3);
+    assert!(!source.arbitrate(contested).await, "two stand against it");
+    assert_eq!(distrusted(&source), [None, None, None], "a natural fork is one block deep");
+    b.history().pass(1);
+    let segment = source.segment(&standing_on(at(&slow.history(), 2)), Height(9), None, &watch(&[])).await.unwrap();
+    assert_eq!(segment.operators, operators(&["b"]), "nothing is read from who is outvoted");
+    *slow.history() = b.history().clone();
+    b.history().pass(5);
+    source.head().await.unwrap();
+    assert_eq!(distrusted(&source), [None, None, None]);
+    let segment = source.segment(&standing_on(at(&slow.history(), 2)), Height(3), None, &watch(&[])).await.unwrap();
+    assert_eq!(segment.operators, operators(&["a"]), "it came round");
 }
 
 #[tokio::test]

@@ -1,0 +1,1 @@
+//! What comes in broken: answers of nodes, the database, the clock.
