@@ -234,7 +234,8 @@ pub async fn told(
           (select a.error from amn.attempt a where a.event_id = e.id order by a.id desc limit 1) as last_error
         from amn.event e
         where e.intent_id = $1
-          or (e.intent_id is null and e.event in ('deposit.unmatched', 'deposit.reversed')
+          -- No index knows what a body tells of; asked only for money without an intent, and known to be so when planned.
+          or ($2::text is not null and e.intent_id is null and e.event in ('deposit.unmatched', 'deposit.reversed')
             and position($2::text in convert_from(e.body, 'UTF8')) > 0)
         order by e.created_at desc, e.sequence desc
         limit $3"#,
