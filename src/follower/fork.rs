@@ -1,5 +1,7 @@
 //! When the chain no longer holds the block we stand on: find where it left us, and read the branch it took.
 
+use std::collections::BTreeSet;
+
 use amn_core::block::{BlockRef, Header, Height};
 use amn_core::engine::{Effect, HaltReason, Input, REMEMBERED_HEADERS_MAX};
 use amn_core::source::{ChainSource, Coverage, Head, Position, Segment, SourceError};
@@ -54,6 +56,17 @@ impl<S: ChainSource> Follower<S> {
         let of = format!("{} {}", head.tip.at.height, head.tip.at.hash);
         let Some(accepted) = self.known.as_ref().and_then(|k| k.accept_fork) else {
             let detail = format!("no remembered block of ours is on the chain of {of}");
+            // One liar must not stop a network: it halts when as many stand behind the branch as could move us.
+            let asked = usize::try_from(self.parts.desk.facts().rewind_operators).unwrap_or(usize::MAX);
+            if asked > 1 {
+                let vouchers = self.parts.source.vouch(&head.tip).await?;
+                let behind: BTreeSet<_> =
+                    vouchers.iter().filter(|v| v.block == head.tip.at).map(|v| &v.operator).collect();
+                // The one that was read is among them where it vouches, and else makes one more.
+                if behind.len() + 1 < asked {
+                    return Err(SourceError::NotYet(format!("{detail}, and nobody else stands behind it")).into());
+                }
+            }
             return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
         };
         let (lowest, highest) = (tip.at.height.back(REMEMBERED_HEADERS_MAX), tip.at.height.min(head.tip.at.height));

@@ -37,13 +37,23 @@ impl Fold {
             self.state.standing.accept_fork.is_some_and(|hash| {
                 by.blocks.iter().any(|block| block.header.at.hash == hash) || by.tip.at.hash == hash
             });
-        if self.state.facts.instant_finality && !accepted {
+        let agreed = by.operators.len() >= usize::try_from(self.state.facts.rewind_operators).unwrap_or(usize::MAX);
+        let crosses = self.state.standing.finalized.is_some_and(|finalized| fork.height < finalized.height);
+        if (self.state.facts.instant_finality || crosses) && !accepted {
+            // One liar must not stop a network: it halts when as many stand behind the branch as could move us.
+            if !agreed {
+                let operators = by.operators.len();
+                let detail = format!(
+                    "{}; it is below finalized, and {operators} operators stand behind it",
+                    describe(fork, tip, by)
+                );
+                return self.alarm("fork_awaits_agreement", detail);
+            }
+            if crosses {
+                return self.halt(Halt { reason: HaltReason::ForkBelowFinalized, detail: describe(fork, tip, by) });
+            }
             let detail = format!("block {} has another hash above {}", fork.height.next(), fork.hash);
             return self.halt(Halt { reason: HaltReason::LyingOperator, detail });
-        }
-        let crosses = self.state.standing.finalized.is_some_and(|finalized| fork.height < finalized.height);
-        if crosses && !accepted {
-            return self.halt(Halt { reason: HaltReason::ForkBelowFinalized, detail: describe(fork, tip, by) });
         }
 
         let again: BTreeMap<TransferId, &Transfer> =
@@ -56,7 +66,6 @@ impl Fold {
 
         let undoes_settled = undone.iter().any(|d| d.status == DepositStatus::Settled);
         let shorter = by.tip.at.height < tip.at.height;
-        let agreed = by.operators.len() >= usize::try_from(self.state.facts.rewind_operators).unwrap_or(usize::MAX);
         // A person names the branch, and operators must still agree that it is there.
         if (shorter || undoes_settled || accepted) && !agreed {
             let why = match (undoes_settled, shorter) {
