@@ -146,4 +146,11 @@ async fn two_daemons_that_both_lead_are_kept_apart_by_the_fence() {
         play.balances(intent).await;
     }
     once(&play.receiver.heard());
+    let second = std::fs::read_to_string(play.dir.path().join("second.log")).unwrap();
+    for log in [play.log(), second] {
+        assert!(log.contains("told payment."), "each of them decided something");
+        // The constraints would have held too; that it never came to that is the fence's work.
+        let collided: Vec<&str> = log.lines().filter(|line| line.contains("the database did not answer")).collect();
+        assert!(collided.is_empty(), "{collided:?}");
+    }
 }
