@@ -120,7 +120,7 @@ impl Held {
         // Any sequence that visits both and starts anew at times would do.
         self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let desk = &mut self.desks[usize::from(self.chance >> 40 & 1 == 1)];
-        if self.chance >> 50 & 7 == 0 {
+        if (self.chance >> 50).is_multiple_of(8) {
             *desk = Desk::new(self.pool.clone(), self.facts.clone());
         }
         desk.decide(input, memory.now).await
