@@ -408,7 +408,10 @@ impl<S: ChainSource> Follower<S> {
     /// Whether this daemon follows the network. The lease saves double work; the revision protects the rows.
     async fn lead(&mut self) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
-        if self.leased_until.millis().saturating_sub(now.millis()) > millis(LEASE) / 3 * 2 {
+        let left = self.leased_until.millis().saturating_sub(now.millis());
+        // More than a whole lease is left only where the clock went back: then it is taken anew, or
+        // nobody could follow us before that time comes again.
+        if left > millis(LEASE) / 3 * 2 && left <= millis(LEASE) {
             return Ok(true);
         }
         let until = Timestamp::from_millis(now.millis().saturating_add(millis(LEASE)));
