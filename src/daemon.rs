@@ -2,12 +2,15 @@
 
 mod chains;
 
+pub use chains::Door;
+
 use std::net::SocketAddr;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::source::SourceError;
+use amn_core::timestamp::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -26,6 +29,7 @@ use crate::outbox::sequencer::Sequencer;
 use crate::store::decide::Desk;
 use crate::store::{self, StoreError};
 use crate::supervisor::{Backoff, Ended, Exit, Policy, Stop, Supervisor, Tasks, signals};
+use crate::telemetry::metric;
 
 /// A request to the API ends by then, whatever it waits for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -35,6 +39,16 @@ const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Histograms are folded this often, so that they do not grow.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Old rows are removed this often, so many at once: a long delete would hold back the vacuum.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+const TIDY_AT_ONCE: i64 = 10_000;
+
+/// A request is repeated within hours, not weeks.
+const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// Attempts are looked into within a quarter.
+const ATTEMPTS_KEPT: Duration = Duration::from_hours(90 * 24);
 
 /// Why the daemon did not start.
 #[derive(Debug, thiserror::Error)]
@@ -219,16 +233,18 @@ fn serve_api(
     listener: TcpListener,
     metrics: PrometheusHandle,
 ) {
-    let upkeep = metrics.clone();
+    let (upkeep, pool, of) = (metrics.clone(), ground.pool.clone(), networks.clone());
     tasks.start("metrics", Policy::Restart(Backoff::USUAL), move |stop| {
-        let upkeep = upkeep.clone();
+        let (upkeep, pool, of) = (upkeep.clone(), pool.clone(), of.clone());
         async move {
             while stop.sleep(UPKEEP_EVERY).await {
+                measure(&pool, &of);
                 upkeep.run_upkeep();
             }
             Ok(())
         }
     });
+    housekeeping(tasks, ground);
     let door = chains::Door::new(
         ground.pool.clone(),
         networks.clone(),
@@ -260,6 +276,46 @@ fn serve_api(
         async move {
             let listener = taken.ok_or("the listener is gone")?;
             axum::serve(listener, app).with_graceful_shutdown(async move { stop.requested().await }).await?;
+            Ok(())
+        }
+    });
+}
+
+/// What is known of connections and endpoints, as of now.
+fn measure(pool: &PgPool, networks: &Networks) {
+    let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+    metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "idle").set(f64::from(idle));
+    metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "used").set(f64::from(size.saturating_sub(idle)));
+    for (id, served) in networks.iter() {
+        for endpoint in served.pool.endpoints() {
+            let (network, health) = (id.to_string(), endpoint.health());
+            let distrusted = f64::from(u8::from(health.distrusted.is_some()));
+            metrics::gauge!(metric::RPC_DISTRUSTED, "network" => network.clone(), "endpoint" => health.name.clone())
+                .set(distrusted);
+            for (method, asked) in health.requests {
+                metrics::counter!(
+                    metric::RPC_REQUESTS, "network" => network.clone(), "endpoint" => health.name.clone(), "method" => method
+                )
+                .absolute(asked);
+            }
+        }
+    }
+}
+
+/// Forgets answers to repeated requests and attempts of long ago, a little at a time.
+fn housekeeping(tasks: &Tasks, ground: &Ground) {
+    let ground = ground.clone();
+    tasks.start("housekeeping", Policy::Restart(Backoff::USUAL), move |stop| {
+        let ground = ground.clone();
+        async move {
+            while stop.sleep(TIDY_EVERY).await {
+                let before = |age: Duration| {
+                    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                    Timestamp::from_millis(ground.clock.now().millis().saturating_sub(age))
+                };
+                store::idempotency::forget(&ground.pool, before(ANSWERS_KEPT), TIDY_AT_ONCE).await?;
+                store::outbox::deliveries::forget_attempts(&ground.pool, before(ATTEMPTS_KEPT), TIDY_AT_ONCE).await?;
+            }
             Ok(())
         }
     });

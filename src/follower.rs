@@ -6,6 +6,7 @@
 mod backfill;
 mod balances;
 mod fork;
+mod tell;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use amn_core::source::{ChainSource, Head, Position, SourceError, Voucher, Watch,
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -34,11 +35,11 @@ const STANDING_AGE_MAX: Duration = Duration::from_millis(500);
 /// Watches read in one go; more are read in further rounds of the same query.
 const WATCH_PAGE: i64 = 50_000;
 
+/// The watches are read from the beginning once a day, so that native money is no longer read where its time is over.
+const WATCH_ANEW: Duration = Duration::from_hours(24);
+
 /// How often deposits with too little evidence are looked up again.
 const PROVE_EVERY: Duration = Duration::from_secs(5);
-
-/// An alarm that stays true is said again this often, and counted always.
-const ALARM_AGAIN: Duration = Duration::from_secs(60);
 
 /// What a round came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +89,7 @@ pub struct Follower<S> {
     leased_until: Timestamp,
     proved_at: Timestamp,
     watch: Watch,
+    watch_read_at: Timestamp,
     alarms: BTreeMap<(&'static str, String), Timestamp>,
 }
 
@@ -107,6 +109,7 @@ impl<S: ChainSource> Follower<S> {
             leased_until: never,
             proved_at: never,
             watch: Watch::new(WatchVersion(0)),
+            watch_read_at: never,
             alarms: BTreeMap::new(),
         }
     }
@@ -180,8 +183,7 @@ impl<S: ChainSource> Follower<S> {
     async fn look(&mut self, standing: Standing) -> Result<Outcome, Trouble> {
         let head = self.parts.source.head().await?;
         self.refresh_watch().await?;
-        metrics::gauge!("amn_network_head_height", "network" => self.network().to_string())
-            .set(lossy(head.tip.at.height));
+        self.gauge_head(&head);
         let Some(tip) = standing.tip else {
             return self.begin(&head).await;
         };
@@ -365,52 +367,11 @@ impl<S: ChainSource> Follower<S> {
         Ok(decision.effects)
     }
 
-    fn say(&mut self, effect: &Effect) {
-        let network = self.network();
-        match effect {
-            Effect::Announce(event) => {
-                metrics::counter!("amn_events_total", "network" => network.to_string(), "event" => event.kind.as_str())
-                    .increment(1);
-                info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
-            }
-            Effect::Rewind { to, from, onto } => {
-                let depth = from.at.height.above(to.at.height);
-                metrics::counter!("amn_reorgs_total", "network" => network.to_string()).increment(1);
-                warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
-            }
-            Effect::Halt(halt) => {
-                metrics::counter!("amn_halts_total", "network" => network.to_string(), "reason" => halt.reason.as_str()).increment(1);
-                tracing::error!(%network, reason = halt.reason.as_str(), detail = halt.detail, "halted until a person looks");
-            }
-            Effect::Cover { tip, .. } => debug!(%network, height = tip.at.height.0, "covered up to {}", tip.at.height),
-            Effect::Observe { observation, .. } => {
-                metrics::counter!("amn_observations_total", "network" => network.to_string(), "kind" => observation.kind.clone())
-                    .increment(1);
-            }
-            Effect::Alarm(alarm) => self.say_alarm(alarm),
-            _ => {}
-        }
-    }
-
-    fn say_alarm(&mut self, alarm: &Alarm) {
-        let network = self.network();
-        metrics::counter!("amn_alarms_total", "network" => network.to_string(), "kind" => alarm.kind).increment(1);
-        let now = self.parts.clock.now();
-        let key = (alarm.kind, alarm.detail.clone());
-        let again = millis(ALARM_AGAIN);
-        self.alarms.retain(|_, said| now.millis().saturating_sub(said.millis()) < again);
-        if !self.alarms.contains_key(&key) {
-            warn!(%network, alarm = alarm.kind, detail = alarm.detail, "alarm: {}", alarm.kind);
-            self.alarms.insert(key, now);
-        }
-    }
-
     /// Whether this daemon follows the network. The lease saves double work; the revision protects the rows.
     async fn lead(&mut self) -> Result<bool, StoreError> {
         let now = self.parts.clock.now();
         let left = self.leased_until.millis().saturating_sub(now.millis());
-        // More than a whole lease is left only where the clock went back: then it is taken anew, or
-        // nobody could follow us before that time comes again.
+        // More than a whole lease is left only where our clock went back: others may hold it by now.
         if left > millis(LEASE) / 3 * 2 && left <= millis(LEASE) {
             return Ok(true);
         }
@@ -453,9 +414,14 @@ impl<S: ChainSource> Follower<S> {
     }
 
     async fn refresh_watch(&mut self) -> Result<(), StoreError> {
+        let now = self.parts.clock.now();
+        if now.millis().saturating_sub(self.watch_read_at.millis()) > millis(WATCH_ANEW) {
+            self.watch = Watch::new(WatchVersion(0));
+            self.watch_read_at = now;
+        }
         loop {
-            let page =
-                network::watches_above(&self.parts.pool, &self.network(), self.watch.version, WATCH_PAGE).await?;
+            let (network, since) = (self.network(), self.watch.version);
+            let page = network::watches_above(&self.parts.pool, &network, since, now, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
                 self.watch.version = new.version;
@@ -468,8 +434,7 @@ impl<S: ChainSource> Follower<S> {
                 }
             }
             if !more {
-                metrics::gauge!("amn_watched_addresses", "network" => self.network().to_string())
-                    .set(count(self.watch.len()));
+                self.gauge_watch();
                 return Ok(());
             }
         }
@@ -480,16 +445,6 @@ impl<S: ChainSource> Follower<S> {
             Ok(_) => Ok(Outcome::Halted),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Source(why)) => Ok(Outcome::Waiting(why)),
-        }
-    }
-
-    fn gauge(&self, standing: &Standing) {
-        let network = self.network().to_string();
-        metrics::gauge!("amn_network_halted", "network" => network.clone())
-            .set(f64::from(u8::from(standing.halted.is_some())));
-        if let Some(tip) = standing.tip {
-            metrics::gauge!("amn_network_tip_height", "network" => network.clone()).set(lossy(tip.at.height));
-            metrics::gauge!("amn_network_tip_time_seconds", "network" => network).set(seconds(tip.time));
         }
     }
 }
@@ -510,19 +465,4 @@ fn backoff(first: Duration, failures: u32) -> Duration {
 
 fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture; heights are far below 2^53")]
-fn lossy(height: Height) -> f64 {
-    height.0 as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
-fn seconds(at: Timestamp) -> f64 {
-    at.seconds() as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a picture")]
-fn count(of: usize) -> f64 {
-    of as f64
 }

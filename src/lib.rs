@@ -4,6 +4,7 @@ pub mod api;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod embedded;
 pub mod follower;
 pub mod networks;

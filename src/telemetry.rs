@@ -133,18 +133,15 @@ metrics_list! {
     NETWORK_TIP_TIME = "amn_network_tip_time_seconds", Kind::Gauge(Unit::Seconds), ["network"], "Chain time of the covered tip, in seconds since 1970.";
     NETWORK_LAG = "amn_network_lag_seconds", Kind::Gauge(Unit::Seconds), ["network"], "Age of the covered tip beyond the network's own block time.";
     NETWORK_HALTED = "amn_network_halted", Kind::Gauge(Unit::Count), ["network"], "1 while the network stands still for a person.";
-    NETWORK_UNAGREED = "amn_network_unagreed", Kind::Gauge(Unit::Count), ["network"], "1 while a fork waits for operators to agree on it.";
     HALTS = "amn_halts_total", Kind::Counter, ["network", "reason"], "Times a network stopped for a person.";
     ALARMS = "amn_alarms_total", Kind::Counter, ["network", "kind"], "Times something was seen that a person should know of.";
     WATCHED = "amn_watched_addresses", Kind::Gauge(Unit::Count), ["network"], "Addresses that are looked for.";
     BLOCKS_COVERED = "amn_blocks_covered_total", Kind::Counter, ["network"], "Blocks read, decided and committed.";
-    TRANSFERS_READ = "amn_transfers_read_total", Kind::Counter, ["network"], "Transfers decoded, ours or not.";
     OBSERVATIONS = "amn_observations_total", Kind::Counter, ["network", "kind"], "Things seen that credit nobody: dust, malformed or unrepresentable transfers.";
     DEPOSITS = "amn_deposits_total", Kind::Counter, ["network", "status"], "Deposits by the status they came to.";
     REORGS = "amn_reorgs_total", Kind::Counter, ["network"], "Branches left for another.";
     REORG_DEPTH = "amn_reorg_depth_blocks", Kind::Histogram(Unit::Blocks), ["network"], "Blocks undone by a reorg.";
     DECISION_TIME = "amn_decision_seconds", Kind::Histogram(Unit::Seconds), ["network", "input"], "From loading the state to the commit of one decision.";
-    DECISIONS_STALE = "amn_decisions_stale_total", Kind::Counter, ["network"], "Decisions rolled back because another daemon or command was first.";
     EVENTS = "amn_events_total", Kind::Counter, ["network", "event"], "Events committed.";
     EVENTS_UNNUMBERED = "amn_events_unnumbered", Kind::Gauge(Unit::Count), [], "Committed events that the sequencer has not numbered yet.";
     ATTEMPTS = "amn_webhook_attempts_total", Kind::Counter, ["outcome"], "Tries to deliver, by outcome.";
@@ -153,9 +150,7 @@ metrics_list! {
     DELIVERIES_PENDING = "amn_webhook_deliveries_pending", Kind::Gauge(Unit::Count), ["lane"], "Deliveries on their way, by lane.";
     DELIVERIES_OLDEST = "amn_webhook_oldest_undelivered_seconds", Kind::Gauge(Unit::Seconds), [], "Age of the oldest event that somebody still waits for.";
     DEAD_LETTERS = "amn_webhook_dead_letters_total", Kind::Counter, ["reason"], "Deliveries given up until somebody redrives them.";
-    RPC_REQUESTS = "amn_rpc_requests_total", Kind::Counter, ["network", "endpoint", "outcome"], "Requests to nodes.";
-    RPC_TIME = "amn_rpc_request_seconds", Kind::Histogram(Unit::Seconds), ["network", "endpoint"], "Duration of a request to a node.";
-    RPC_BREAKER_OPEN = "amn_rpc_breaker_open", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while no requests flow to the endpoint, 0 while they do.";
+    RPC_REQUESTS = "amn_rpc_requests_total", Kind::Counter, ["network", "endpoint", "method"], "Requests to nodes.";
     RPC_DISTRUSTED = "amn_rpc_distrusted", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint is distrusted for what it said.";
     HTTP_REQUESTS = "amn_http_requests_total", Kind::Counter, ["route", "status"], "Requests to our API, by route as written and status.";
     HTTP_TIME = "amn_http_request_seconds", Kind::Histogram(Unit::Seconds), ["route"], "Duration of a request to our API.";
@@ -172,9 +167,9 @@ mod tests {
     use super::*;
 
     /// Labels with few values; whoever adds one has thought about how many it has.
-    const LABELS: [&str; 12] = [
-        "endpoint", "event", "input", "kind", "lane", "network", "outcome", "reason", "route", "state", "status",
-        "task",
+    const LABELS: [&str; 13] = [
+        "endpoint", "event", "input", "kind", "lane", "method", "network", "outcome", "reason", "route", "state",
+        "status", "task",
     ];
 
     #[test]

@@ -3,6 +3,8 @@
 //! Serves one page of 10,000 logs over loopback and reads it as often as it takes, so that the figures hold transport,
 //! finding the result, and decoding with borrowed strings, each apart.
 
+#![expect(clippy::disallowed_methods, reason = "an example has no supervisor")]
+
 use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};

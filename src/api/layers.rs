@@ -10,6 +10,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
 use super::AppState;
+use crate::telemetry::metric;
+
 use super::problem::{Code, Problem};
 
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -21,6 +23,8 @@ const CORRELATION_ID_LENGTH_MAX: usize = 64;
 pub async fn wrap(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let id = correlation_id(&app, &request);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let matched = request.extensions().get::<axum::extract::MatchedPath>().cloned();
+    let began = std::time::Instant::now();
     let inner = AssertUnwindSafe(next.run(request)).catch_unwind();
     let response = match tokio::time::timeout(app.request_timeout, inner).await {
         Ok(Ok(response)) => response,
@@ -41,6 +45,11 @@ pub async fn wrap(State(app): State<Arc<AppState>>, request: Request, next: Next
         }
         None => response,
     };
+    // The route as written, so that a label never carries what a caller typed.
+    let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
+    let status = response.status().as_u16().to_string();
+    metrics::counter!(metric::HTTP_REQUESTS, "route" => route.clone(), "status" => status).increment(1);
+    metrics::histogram!(metric::HTTP_TIME, "route" => route).record(began.elapsed());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, value);
     }

@@ -1,4 +1,4 @@
-//! The HTTP API: thin over the store. Every route, with who may call it, is one line of [`routes`].
+//! The HTTP API: thin over the store. Every route, with who may call it, is one line of [`routes()`].
 //!
 //! Law: whatever is refused is refused with a [`problem`]; whatever changes a decision goes through [`commands`].
 

@@ -1,4 +1,5 @@
-//! What the API asks of the chain families and of the rules, answered by what the daemon serves.
+//! What the API, and the command line through it, ask of the chain families and of the rules: answered by what is
+//! served here.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::store::{StoreError, decide};
 
 /// The door between the API and what it may ask for.
 #[derive(Debug)]
-pub(super) struct Door {
+pub struct Door {
     pool: PgPool,
     networks: Arc<Networks>,
     guard: Guard,

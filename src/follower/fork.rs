@@ -5,6 +5,7 @@ use amn_core::engine::{Effect, HaltReason, Input, REMEMBERED_HEADERS_MAX};
 use amn_core::source::{ChainSource, Coverage, Head, Position, Segment, SourceError};
 
 use super::{Follower, Outcome, Trouble};
+use crate::store::network;
 
 impl<S: ChainSource> Follower<S> {
     /// A head at or below our tip that is not on our chain is a branch; one that is on it is a node that lags.
@@ -13,6 +14,7 @@ impl<S: ChainSource> Follower<S> {
         match headers.get(&head.tip.at.height) {
             Some(ours) if ours.at == head.tip.at => Ok(Outcome::Idle),
             Some(_) => self.fork(head).await,
+            None if self.known.as_ref().is_some_and(|k| k.accept_fork.is_some()) => self.fork(head).await,
             None => {
                 let text = format!(
                     "the head {} lies below what we remember; our tip is {}",
@@ -25,15 +27,57 @@ impl<S: ChainSource> Follower<S> {
 
     /// Finds the fork, reads the new branch to its head, asks who stands behind it, and decides.
     pub(super) async fn fork(&mut self, head: &Head) -> Result<Outcome, Trouble> {
-        let Some(fork) = self.find_fork(head.tip.at.height).await? else {
-            let detail =
-                format!("no remembered block of ours is on the chain of {} {}", head.tip.at.height, head.tip.at.hash);
-            return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
-        };
-        if self.known.as_ref().and_then(|k| k.tip).is_some_and(|tip| tip.at == fork) {
+        let Some(tip) = self.known.as_ref().and_then(|k| k.tip) else { return Ok(Outcome::Advanced) };
+        let headers = self.parts.desk.headers().await?;
+        let ours: Vec<BlockRef> = headers.range(..=head.tip.at.height).map(|(_, header)| header.at).collect();
+        let Some(fork) = self.highest_held(&ours).await? else { return self.below_memory(tip, head).await };
+        if fork == tip.at {
             return Ok(Outcome::Advanced); // The chain holds our tip after all.
         }
-        let mut by = self.read_branch(fork, head).await?;
+        if tip.at.height.above(fork.height) > REMEMBERED_HEADERS_MAX {
+            let detail = format!(
+                "the chain of {} {} left us at {}, {} blocks below our tip; one decision undoes at most {REMEMBERED_HEADERS_MAX}",
+                head.tip.at.height,
+                head.tip.at.hash,
+                fork.height,
+                tip.at.height.above(fork.height)
+            );
+            return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
+        }
+        let by = self.read_branch(tip.at.height, fork, head).await?;
+        self.replace(fork, by).await
+    }
+
+    /// The chain left us below every header we remember: halts, unless a person accepted a block of it. Then the fork
+    /// is looked for among the ends of covered stretches, and its header is remembered again.
+    async fn below_memory(&mut self, tip: Header, head: &Head) -> Result<Outcome, Trouble> {
+        let of = format!("{} {}", head.tip.at.height, head.tip.at.hash);
+        let Some(accepted) = self.known.as_ref().and_then(|k| k.accept_fork) else {
+            let detail = format!("no remembered block of ours is on the chain of {of}");
+            return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
+        };
+        let (lowest, highest) = (tip.at.height.back(REMEMBERED_HEADERS_MAX), tip.at.height.min(head.tip.at.height));
+        let ends = network::ends(&self.parts.pool, &self.network(), lowest, highest).await?;
+        let Some(fork) = self.highest_held(&ends).await? else {
+            let detail = format!(
+                "no stretch of ours that ends within {REMEMBERED_HEADERS_MAX} blocks of our tip is on the chain of {of}"
+            );
+            return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
+        };
+        let by = self.read_branch(tip.at.height, fork, head).await?;
+        if by.tip.at.hash != accepted && by.blocks.iter().all(|block| block.header.at.hash != accepted) {
+            let detail = format!("the chain of {of} parts from ours at {} and does not hold {accepted}", fork.height);
+            return Ok(self.stop_for(HaltReason::ForkTooDeep, detail).await?);
+        }
+        let header = self.parts.source.header_at(fork.height).await?;
+        if header.at == fork && self.parts.desk.recall(&header).await? {
+            return self.replace(fork, by).await;
+        }
+        self.known = None; // Something else came first: look anew.
+        Ok(Outcome::Advanced)
+    }
+
+    async fn replace(&mut self, fork: BlockRef, mut by: Segment) -> Result<Outcome, Trouble> {
         for voucher in self.parts.source.vouch(&by.tip).await? {
             if voucher.block == by.tip.at {
                 by.operators.insert(voucher.operator);
@@ -49,16 +93,14 @@ impl<S: ChainSource> Follower<S> {
         Ok(Outcome::Waiting(SourceError::NotYet("a branch that waits for agreement".into())))
     }
 
-    /// The highest remembered block that the chain still holds: doubling steps back, then halving.
-    async fn find_fork(&mut self, head: Height) -> Result<Option<BlockRef>, Trouble> {
-        let headers = self.parts.desk.headers().await?;
-        let ours: Vec<Header> = headers.range(..=head).map(|(_, header)| *header).collect();
+    /// The highest of our blocks, lowest first, that the chain still holds: doubling steps back, then halving.
+    async fn highest_held(&mut self, ours: &[BlockRef]) -> Result<Option<BlockRef>, SourceError> {
         let mut step = 1;
         let mut above = ours.len(); // Nothing at or above this index is held.
         let mut held = None;
         while above > 0 {
             let at = above.saturating_sub(step);
-            if self.holds(&ours, at).await? {
+            if self.holds(ours, at).await? {
                 held = Some(at);
                 break;
             }
@@ -68,26 +110,28 @@ impl<S: ChainSource> Follower<S> {
         let Some(mut low) = held else { return Ok(None) };
         while low + 1 < above {
             let middle = low.midpoint(above);
-            if self.holds(&ours, middle).await? {
+            if self.holds(ours, middle).await? {
                 low = middle;
             } else {
                 above = middle;
             }
         }
-        Ok(ours.get(low).map(|header| header.at))
+        Ok(ours.get(low).copied())
     }
 
-    async fn holds(&self, ours: &[Header], index: usize) -> Result<bool, SourceError> {
-        let Some(header) = ours.get(index) else { return Ok(false) };
-        Ok(self.header_near(header.at.height).await?.at == header.at)
+    async fn holds(&self, ours: &[BlockRef], index: usize) -> Result<bool, SourceError> {
+        let Some(ours) = ours.get(index) else { return Ok(false) };
+        Ok(self.header_near(ours.height).await?.at == *ours)
     }
 
-    /// The branch from the fork to its head, whole: a decision needs all of it at once.
-    async fn read_branch(&mut self, fork: BlockRef, head: &Head) -> Result<Segment, Trouble> {
+    /// The branch from the fork to its head, whole: a decision needs all of it at once. Where the head is further above
+    /// our tip than we remember, as after a long sleep, what is left of the way is read as any chain that grew.
+    async fn read_branch(&mut self, tip: Height, fork: BlockRef, head: &Head) -> Result<Segment, Trouble> {
+        let up_to = head.tip.at.height.min(Height(tip.0.saturating_add(REMEMBERED_HEADERS_MAX)));
         let mut whole: Option<Segment> = None;
         let mut on = Position { tip: fork, checkpoint: Vec::new() };
-        while on.tip.height < head.tip.at.height {
-            let part = match self.parts.source.segment(&on, head.tip.at.height, None, &self.watch).await {
+        while on.tip.height < up_to {
+            let part = match self.parts.source.segment(&on, up_to, None, &self.watch).await {
                 // It moved again while we read: look anew.
                 Err(SourceError::Forked(at)) => {
                     return Err(SourceError::NotYet(format!("the branch moved again at {}", at.height)).into());
@@ -106,10 +150,6 @@ impl<S: ChainSource> Follower<S> {
                     so_far
                 }
             });
-            if on.tip.height.above(fork.height) > REMEMBERED_HEADERS_MAX {
-                let text = format!("the branch from {} is longer than {REMEMBERED_HEADERS_MAX} blocks", fork.height);
-                return Err(SourceError::Unavailable(text).into());
-            }
         }
         let branch = whole.ok_or_else(|| SourceError::NotYet("the branch has no block above the fork".into()))?;
         debug_assert_eq!(branch.coverage, Coverage::Linked, "a branch is read block by block");

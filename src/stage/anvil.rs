@@ -51,9 +51,15 @@ impl Anvil {
 
     /// Starts anvil on this port.
     pub async fn start_at(port: u16, rules: Rules) -> Result<Self, StageError> {
+        Self::start_as(31_337, port, rules).await
+    }
+
+    /// Starts anvil as the chain of this id, on this port.
+    pub async fn start_as(chain_id: u64, port: u16, rules: Rules) -> Result<Self, StageError> {
         let mut command = Command::new(binary()?);
         command
             .args(["--silent", "--order", "fifo", "--port", &port.to_string(), "--host", "127.0.0.1"])
+            .args(["--chain-id", &chain_id.to_string()])
             .args(["--slots-in-an-epoch", &rules.slots_in_an_epoch.to_string()])
             // One second a block and a fixed beginning: the same play has the same chain time.
             .args(["--timestamp", "1800000000", "--base-fee", "0", "--gas-price", "0"])
@@ -128,13 +134,13 @@ impl Anvil {
             "from": from, "to": to, "gas": GAS, "gasPrice": "0x0",
             "data": format!("0x{}", hex::encode(data)), "value": format!("{value:#x}"),
         });
-        text(self.rpc("eth_sendTransaction", json!([tx])).await?)
+        text(&self.rpc("eth_sendTransaction", json!([tx])).await?)
     }
 
     /// Puts a contract on the chain, in a block of its own.
     pub async fn deploy(&self, from: Address, code: &[u8]) -> Result<Address, StageError> {
         let tx = json!({"from": from, "gas": GAS, "gasPrice": "0x0", "data": format!("0x{}", hex::encode(code))});
-        let hash = text(self.rpc("eth_sendTransaction", json!([tx])).await?)?;
+        let hash = text(&self.rpc("eth_sendTransaction", json!([tx])).await?)?;
         self.mine(1).await?;
         let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await?;
         parse(&receipt["contractAddress"])
@@ -146,7 +152,7 @@ impl Anvil {
     }
 
     pub async fn height(&self) -> Result<u64, StageError> {
-        let shown = text(self.rpc("eth_blockNumber", json!([])).await?)?;
+        let shown = text(&self.rpc("eth_blockNumber", json!([])).await?)?;
         u64::from_str_radix(shown.trim_start_matches("0x"), 16).map_err(|e| StageError::because("eth_blockNumber", e))
     }
 
@@ -174,7 +180,7 @@ impl Anvil {
     }
 }
 
-fn text(value: Value) -> Result<String, StageError> {
+fn text(value: &Value) -> Result<String, StageError> {
     value.as_str().map(str::to_owned).ok_or_else(|| StageError(format!("expected text, got {value}")))
 }
 
@@ -185,10 +191,10 @@ fn parse(value: &Value) -> Result<Address, StageError> {
         .ok_or_else(|| StageError(format!("expected an address, got {value}")))
 }
 
-/// Where npm put the binary: beside us, or above us, or on the path.
+/// Where npm put it: beside us, or above us; or where `AMN_ANVIL` says.
 fn binary() -> Result<PathBuf, StageError> {
     if let Some(named) = std::env::var_os("AMN_ANVIL") {
-        return Ok(named.into());
+        return Ok(past_the_wrapper(named.into()));
     }
     let here = std::env::current_dir().unwrap_or_default();
     let from_here = here.ancestors().map(|dir| dir.join("node_modules/.bin/anvil"));
@@ -196,5 +202,42 @@ fn binary() -> Result<PathBuf, StageError> {
     from_here
         .chain([built])
         .find(|path| path.exists())
+        .map(past_the_wrapper)
         .ok_or_else(|| StageError("anvil is not installed; run ./test or ./demo, or `npm ci` in the repository".into()))
+}
+
+/// npm's `anvil` is a script that starts the real one as its child: whoever kills the script leaves the chain
+/// running for ever. The real one lies in the package of this machine's kind, beside the script's own.
+fn past_the_wrapper(named: PathBuf) -> PathBuf {
+    let real = || {
+        let packages = named.canonicalize().ok()?.parent()?.parent()?.to_owned();
+        let mut kinds = packages.read_dir().ok()?.flatten().map(|kind| kind.path());
+        kinds.find_map(|kind| {
+            let is_kind = kind.file_name()?.to_str()?.starts_with("anvil-");
+            Some(kind.join("bin/anvil")).filter(|path| is_kind && path.is_file())
+        })
+    };
+    real().unwrap_or(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_binary_is_started_not_the_script_that_starts_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (packages, links) = (dir.path().join("@foundry-rs"), dir.path().join(".bin"));
+        for folder in [packages.join("anvil"), packages.join("anvil-linux-amd64/bin"), links.clone()] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let (script, real) = (packages.join("anvil/bin.mjs"), packages.join("anvil-linux-amd64/bin/anvil"));
+        std::fs::write(&script, "").unwrap();
+        let link = links.join("anvil");
+        std::os::unix::fs::symlink(&script, &link).unwrap();
+        assert_eq!(past_the_wrapper(link.clone()), link, "without the real one, what there is");
+        std::fs::write(&real, "").unwrap();
+        assert_eq!(past_the_wrapper(link), real.canonicalize().unwrap());
+        assert_eq!(past_the_wrapper(real.clone()), real, "named itself, it is taken as it is");
+    }
 }

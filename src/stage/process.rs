@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use super::StageError;
 
 /// Migrating and opening the embedded Postgres takes seconds on a slow disk; a minute is a failure.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 
 /// A daemon process. Killed when it is dropped.
 #[derive(Debug)]
@@ -66,6 +66,11 @@ impl Daemon {
         Ok(status.code())
     }
 
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Starts it again with the same configuration.
     pub async fn restart(&mut self) -> Result<(), StageError> {
         self.child = spawn(&self.binary, &self.config, &self.log)?;
@@ -97,7 +102,12 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, StageError> 
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
     let file = file.map_err(|error| StageError::because(&log.display().to_string(), error))?;
     let again = file.try_clone().map_err(|error| StageError::because("the log", error))?;
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    // What this machine sets for a daemon of its own is not meant for the play's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AMN_")) {
+        command.env_remove(name);
+    }
+    command
         .args(["run", "--config"])
         .arg(config)
         .stdin(Stdio::null())
@@ -122,6 +132,16 @@ impl Api {
     pub async fn post(&self, path: &str, body: Value) -> Result<Value, StageError> {
         let request = self.client.post(format!("{}{path}", self.base)).header("content-type", "application/json");
         self.ask(request.body(body.to_string()), path).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Result<Value, StageError> {
+        let request = self.client.put(format!("{}{path}", self.base)).header("content-type", "application/json");
+        self.ask(request.body(body.to_string()), path).await
+    }
+
+    /// Asks for something that needs no body.
+    pub async fn ask_for(&self, path: &str) -> Result<Value, StageError> {
+        self.ask(self.client.post(format!("{}{path}", self.base)), path).await
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder, path: &str) -> Result<Value, StageError> {

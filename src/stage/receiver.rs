@@ -45,6 +45,8 @@ struct Inner {
     secret: Option<String>,
     /// Answers given before 200 becomes usual again.
     script: VecDeque<u16>,
+    /// The first answer to an event that was not heard before; `None`: 200.
+    at_first: Option<fn(usize) -> u16>,
 }
 
 /// An HTTP server on this machine that listens to events.
@@ -52,6 +54,7 @@ struct Inner {
 pub struct Receiver {
     inner: Arc<Mutex<Inner>>,
     changed: watch::Sender<usize>,
+    held: watch::Sender<bool>,
     address: SocketAddr,
 }
 
@@ -60,7 +63,8 @@ impl Receiver {
     pub async fn bind() -> Result<(Self, impl Future<Output = ()> + Send + 'static), StageError> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|e| StageError::because("the receiver", e))?;
         let address = listener.local_addr().map_err(|e| StageError::because("the receiver", e))?;
-        let receiver = Self { inner: Arc::default(), changed: watch::Sender::new(0), address };
+        let receiver =
+            Self { inner: Arc::default(), changed: watch::Sender::new(0), held: watch::Sender::new(false), address };
         let app = Router::new().route("/hook", post(hear)).with_state(receiver.clone());
         let serve = async move {
             if let Err(error) = axum::serve(listener, app).await {
@@ -83,6 +87,25 @@ impl Receiver {
     /// The next answers, before 200 is usual again.
     pub fn answer(&self, statuses: impl IntoIterator<Item = u16>) {
         self.lock().script.extend(statuses);
+    }
+
+    /// 200 is usual again, whatever was still to be answered.
+    pub fn recover(&self) {
+        self.lock().script.clear();
+    }
+
+    /// How an event is answered the first time it comes, by its number among those heard.
+    pub fn answer_at_first(&self, answer: fn(usize) -> u16) {
+        self.lock().at_first = Some(answer);
+    }
+
+    /// Hears what comes and answers nothing until it is released.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub fn release(&self) {
+        self.held.send_replace(false);
     }
 
     /// Everything heard so far.
@@ -125,13 +148,15 @@ async fn hear(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
             .secret
             .as_ref()
             .is_some_and(|secret| signature::verify(secret, &header("x-signature"), &body, SystemClock.now()).is_ok());
-        let status = inner.script.pop_front().unwrap_or(200);
         let event =
             serde_json::from_slice::<Value>(&body).unwrap_or_default()["event"].as_str().unwrap_or("?").to_owned();
         let id = header("webhook-id");
+        let first = inner.at_first.filter(|_| inner.heard.iter().all(|heard| heard.id != id));
+        let status = inner.script.pop_front().or_else(|| Some(first?(inner.heard.len()))).unwrap_or(200);
         inner.heard.push(Heard { at, id, event, body: body.to_vec(), signed, status });
         status
     };
     receiver.changed.send_modify(|count| *count += 1);
+    let _ = receiver.held.subscribe().wait_for(|held| !held).await;
     StatusCode::from_u16(status).unwrap_or(StatusCode::OK)
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use amn_core::block::{BlockRef, Header, Height, NetworkId};
 use amn_core::confirmation::Policy;
-use amn_core::engine::{Command, Effect, Headers, Input, Refusal, Standing};
+use amn_core::engine::{Command, Effect, Headers, Input, REMEMBERED_HEADERS_MAX, Refusal, Standing};
 use amn_core::network::SharedFacts;
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 
-use super::row::moment;
+use super::row::{height, moment};
 use super::{StoreError, load, write};
+use crate::telemetry::metric;
 
 /// How often a decision is taken anew because another came first, before the caller hears of it.
 /// Each round means that somebody else made progress, so the bound is only met by a broken database.
@@ -83,6 +84,38 @@ impl Desk {
         load::headers(&self.pool, &self.facts.id).await
     }
 
+    /// Remembers a forgotten header again: the end of a stretch of ours from which an accepted branch parts. `false`:
+    /// nothing is accepted, or we no longer stand on it. It is a decision, because what may be rewound to changes.
+    pub async fn recall(&mut self, header: &Header) -> Result<bool, StoreError> {
+        self.headers = None;
+        let done = sqlx::query!(
+            r#"
+            with known as (
+              update amn.network n
+              set revision = n.revision + 1, chain_revision = n.chain_revision + 1
+              where n.id = $1 and n.accept_fork is not null and n.halt_reason is null
+                and n.tip_height - $2 between 1 and $6
+                and exists (
+                  select 1 from amn.segment s where s.network_id = n.id and s.to_height = $2 and s.tip_hash = $3::bytea
+                )
+              returning n.id
+            )
+            insert into amn.header (network_id, height, hash, parent, time)
+            select known.id, $2, $3::bytea, $4::bytea, $5 from known
+            on conflict (network_id, height) do nothing
+            "#,
+            self.facts.id.as_str(),
+            height(header.at.height),
+            header.at.hash.0.as_slice() as _,
+            header.parent.0.as_slice() as _,
+            moment(header.time),
+            i64::try_from(REMEMBERED_HEADERS_MAX).unwrap_or(i64::MAX),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
     /// Our block at a height, as far as the last decision here left it in memory: to look by.
     #[must_use]
     pub fn remembered(&self, at: Height) -> Option<BlockRef> {
@@ -92,10 +125,16 @@ impl Desk {
 
     /// Takes a decision and commits it; without effects nothing is written.
     pub async fn decide(&mut self, input: &Input, now: Timestamp) -> Result<Decision, CommandError> {
+        let began = std::time::Instant::now();
         for _ in 0..ROUNDS_MAX {
             match self.round(input, now, None).await {
                 Err(CommandError::Store(StoreError::Stale)) => {}
-                other => return other,
+                other => {
+                    let network = self.facts.id.to_string();
+                    metrics::histogram!(metric::DECISION_TIME, "network" => network, "input" => word(input))
+                        .record(began.elapsed());
+                    return other;
+                }
             }
         }
         Err(StoreError::Stale.into())
@@ -104,12 +143,15 @@ impl Desk {
     async fn round(&mut self, input: &Input, now: Timestamp, actor: Option<&str>) -> Result<Decision, CommandError> {
         let mut tx = self.pool.begin().await.map_err(StoreError::from)?;
         let row = self.fence(&mut tx).await?;
-        // Commands judge no header; everything else does.
+        // A command judges no chain: of all headers it needs one.
         let headers = match input {
             Input::Command(_) => Arc::default(),
             _ => self.cached(&mut tx, row.chain_revision).await?,
         };
         let mut state = load::bare(&row, self.facts.clone(), Headers::new(headers), now);
+        if matches!(input, Input::Command(_)) {
+            state.headers = load::settled_header(&mut tx, &state).await?;
+        }
         load::fill(&mut tx, &mut state, input).await?;
         let effects = amn_core::engine::step(&state, input)?;
         let silent = effects.iter().all(|e| matches!(e, Effect::Alarm(_)));
@@ -189,6 +231,21 @@ pub async fn command(
         }
     }
     Err(StoreError::Stale.into())
+}
+
+/// The word for an input in metrics.
+const fn word(input: &Input) -> &'static str {
+    match input {
+        Input::Start(_) => "start",
+        Input::Extend(_) => "extend",
+        Input::Replace { .. } => "replace",
+        Input::Finality { .. } => "finality",
+        Input::Evidence { .. } => "evidence",
+        Input::Found { .. } => "found",
+        Input::Command(_) => "command",
+        Input::Policy(_) => "policy",
+        Input::Halt(_) => "halt",
+    }
 }
 
 async fn audit(

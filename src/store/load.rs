@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use amn_core::block::{
-    Address, AssetId, Evidence, Hash, Header, Height, NetworkId, Operator, Reference, Transfer, TransferId,
+    Address, AssetId, BlockRef, Evidence, Hash, Header, Height, NetworkId, Operator, Reference, Transfer, TransferId,
 };
 use amn_core::confirmation::Policy;
 use amn_core::deposit::{Deposit, Owner, Settlement};
@@ -107,10 +107,7 @@ impl NetworkRow {
         let at = |column| Place { table: "network", id: network }.at(column);
         let tip = match (self.tip_height, self.tip_hash, self.tip_parent, self.tip_time) {
             (Some(h), Some(hash), Some(parent), Some(time)) => Some(Header {
-                at: amn_core::block::BlockRef {
-                    height: at("tip_height").height(h)?,
-                    hash: at("tip_hash").hash(&hash)?,
-                },
+                at: BlockRef { height: at("tip_height").height(h)?, hash: at("tip_hash").hash(&hash)? },
                 parent: at("tip_parent").hash(&parent)?,
                 time: timestamp(time),
             }),
@@ -153,7 +150,8 @@ pub(super) async fn headers(
     db: impl sqlx::PgExecutor<'_>,
     network: &NetworkId,
 ) -> Result<Arc<BTreeMap<Height, Header>>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        HeaderRow,
         r#"
         select height, hash as "hash!: Vec<u8>", parent as "parent!: Vec<u8>", time
         from amn.header
@@ -163,20 +161,50 @@ pub(super) async fn headers(
     )
     .fetch_all(db)
     .await?;
-    let mut headers = BTreeMap::new();
-    for row in rows {
-        let at = |column| Place { table: "header", id: &row.height }.at(column);
-        let header = Header {
-            at: amn_core::block::BlockRef {
-                height: at("height").height(row.height)?,
-                hash: at("hash").hash(&row.hash)?,
-            },
-            parent: at("parent").hash(&row.parent)?,
-            time: timestamp(row.time),
-        };
-        headers.insert(header.at.height, header);
+    let headers = rows.into_iter().map(|row| row.parse().map(|header| (header.at.height, header)));
+    Ok(Arc::new(headers.collect::<Result<_, _>>()?))
+}
+
+/// A header's row, for the two questions that read it.
+struct HeaderRow {
+    height: i64,
+    hash: Vec<u8>,
+    parent: Vec<u8>,
+    time: time::OffsetDateTime,
+}
+
+impl HeaderRow {
+    fn parse(self) -> Result<Header, StoreError> {
+        let at = |column| Place { table: "header", id: &self.height }.at(column);
+        let block = BlockRef { height: at("height").height(self.height)?, hash: at("hash").hash(&self.hash)? };
+        Ok(Header { at: block, parent: at("parent").hash(&self.parent)?, time: timestamp(self.time) })
     }
-    Ok(Arc::new(headers))
+}
+
+/// The one header that a command may look at: the newest settled one, by which intents expire.
+pub(super) async fn settled_header(db: &mut PgConnection, state: &State) -> Result<Headers, StoreError> {
+    let Some((tip, limit)) = state.standing.tip.zip(state.settled_limit()) else { return Ok(Headers::default()) };
+    let asked = state.policy.require.seconds.unwrap_or(0);
+    let age = i64::try_from(asked).unwrap_or(i64::MAX).saturating_mul(1_000);
+    // Without an age to reach, a block whose clock ran ahead of the tip's will do as well.
+    let latest = (asked > 0).then(|| moment(Timestamp::from_millis(tip.time.millis().saturating_sub(age))));
+    let row = sqlx::query_as!(
+        HeaderRow,
+        r#"
+        select height, hash as "hash!: Vec<u8>", parent as "parent!: Vec<u8>", time
+        from amn.header
+        where network_id = $1 and height <= $2 and ($3::timestamptz is null or time <= $3)
+        order by height desc
+        limit 1
+        "#,
+        state.facts.id.as_str(),
+        height(limit),
+        latest,
+    )
+    .fetch_optional(db)
+    .await?;
+    let header = row.map(HeaderRow::parse).transpose()?;
+    Ok(Headers::new(Arc::new(header.into_iter().map(|header| (header.at.height, header)).collect())))
 }
 
 /// The state with nothing in it but the network itself.
@@ -201,7 +229,9 @@ pub(super) async fn fill(db: &mut PgConnection, state: &mut State, input: &Input
     }
     let pending_up_to = match input {
         // A stretch that is only listed parts everything pending from the tip: all of it is judged anew.
-        Input::Extend(segment) if segment.coverage == Coverage::Listed => Some(Height(u64::MAX)),
+        Input::Extend(segment) | Input::Replace { by: segment, .. } if segment.coverage == Coverage::Listed => {
+            Some(Height(u64::MAX))
+        }
         _ => after.pending_up_to(),
     };
     let mut found = deposits_named(db, &network, &names, pending_up_to).await?;
@@ -286,8 +316,8 @@ fn key(address: &Address) -> String {
     if text.starts_with("0x") { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
-/// One watch for each arrival: the one that owns the address, the one with its reference, or any.
-/// Three index look-ups each, however many intents are open.
+/// The watches that decide about each arrival: the first of its address, which says whose money it is that names
+/// nobody, and the one with its reference. Two index look-ups each, however many intents are open.
 async fn watches(
     db: &mut PgConnection,
     network: &NetworkId,
@@ -302,19 +332,18 @@ async fn watches(
         names.arrivals.iter().map(|(_, _, r)| r.as_ref().map_or(String::new(), |r| r.as_str().to_owned())).collect();
     let rows = sqlx::query!(
         r#"
-        select a.key as "key!", w.reference as "reference!", w.tenant_id as "tenant_id!", w.intent_id as "intent_id!"
+        select a.key as "key!", w.reference as "reference!", w.tenant_id as "tenant_id!", w.intent_id as "intent_id!",
+          bool_or(w.reference in ('', a.reference)) as "named!"
         from unnest($2::text[], $3::text[]) as a (key, reference)
         cross join lateral (
-          select m.* from (
-            (select 1 as rank, o.* from amn.watch o where o.network_id = $1 and o.address_key = a.key and o.reference = '')
-            union all
-            (select 2 as rank, o.* from amn.watch o where o.network_id = $1 and o.address_key = a.key and o.reference = a.reference)
-            union all
-            (select 3 as rank, o.* from amn.watch o where o.network_id = $1 and o.address_key = a.key limit 1)
-          ) m
-          order by m.rank
-          limit 1
+          -- A watch that owns its address alone has the empty reference, the first of all.
+          (select o.* from amn.watch o where o.network_id = $1 and o.address_key = a.key order by o.reference limit 1)
+          union
+          (select o.* from amn.watch o where o.network_id = $1 and o.address_key = a.key and o.reference = a.reference)
         ) w
+        group by a.key, w.reference, w.tenant_id, w.intent_id
+        -- However the blocks were grouped, the first watch of an address comes first.
+        order by a.key, w.reference
         "#,
         network.as_str(),
         &keys,
@@ -333,10 +362,10 @@ async fn watches(
             intent,
         };
         let of_address = state.watches.entry((*address).clone()).or_default();
-        if !of_address.contains(&watch) {
-            of_address.push(watch);
+        of_address.push(watch);
+        if row.named {
+            intents.push(intent);
         }
-        intents.push(intent);
     }
     Ok(intents)
 }
@@ -446,6 +475,7 @@ async fn intents(
 }
 
 /// A deposit's row, for the two questions that read it.
+#[expect(clippy::struct_excessive_bools, reason = "the columns of a row")]
 struct DepositRow {
     id: Uuid,
     tx_hash: Vec<u8>,
@@ -512,7 +542,7 @@ impl DepositRow {
                 amount: at("amount").amount(&self.amount)?,
             },
             occurrence: at("occurrence").count(self.occurrence.into())?,
-            block: amn_core::block::BlockRef {
+            block: BlockRef {
                 height: at("block_height").height(self.block_height)?,
                 hash: at("block_hash").hash(&self.block_hash)?,
             },

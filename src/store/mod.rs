@@ -57,8 +57,14 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Opens a pool. `max` connections: the followers, the dispatcher and the API share them.
 pub async fn connect(options: PgConnectOptions, max: u32) -> Result<PgPool, StoreError> {
-    // Compiling our short statements takes a hundred times longer than running them.
-    let options = options.application_name("amn-scanner").options([("jit", "off")]).disable_statement_logging();
+    let settings = [
+        // Compiling our short statements takes a hundred times longer than running them.
+        ("jit", "off"),
+        // By default a role named as our schema (the embedded one is) finds its tables there first: at the second
+        // start the record of migrations would be looked for, and made, in another place than at the first.
+        ("search_path", "public"),
+    ];
+    let options = options.application_name("amn-scanner").options(settings).disable_statement_logging();
     let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(std::time::Duration::from_secs(10));
     Ok(pool.connect_with(options).await?)
 }

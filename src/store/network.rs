@@ -78,6 +78,9 @@ pub async fn register(
 }
 
 /// Takes or renews the lease of a network. `false`: somebody else holds it.
+///
+/// Nobody holds a lease for longer than two of ours: one that says so was written by a clock that ran ahead, and
+/// must not keep everybody out until that time comes.
 pub async fn lease(
     pool: &PgPool,
     network: &NetworkId,
@@ -85,17 +88,20 @@ pub async fn lease(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<bool, StoreError> {
+    let lease = until.millis().saturating_sub(now.millis());
+    let believed = Timestamp::from_millis(until.millis().saturating_add(lease));
     let done = sqlx::query!(
         r#"
         insert into amn.lease as l (network_id, holder, until)
         values ($1, $2, $4)
         on conflict (network_id) do update set holder = excluded.holder, until = excluded.until
-        where l.holder = $2 or l.until < $3
+        where l.holder = $2 or l.until < $3 or l.until > $5
         "#,
         network.as_str(),
         holder,
         moment(now),
         moment(until),
+        moment(believed),
     )
     .execute(pool)
     .await?;
@@ -123,19 +129,24 @@ pub async fn watches_above(
     pool: &PgPool,
     network: &NetworkId,
     since: WatchVersion,
+    now: Timestamp,
     limit: i64,
 ) -> Result<Vec<NewWatch>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        select version, address, native
-        from amn.watch
-        where network_id = $1 and version > $2
-        order by version
+        select w.version, w.address,
+          -- Native money is read until 30 days after the end: it costs every block's transactions.
+          w.native and (i.ended_at is null or i.ended_at > $4::timestamptz - interval '30 days') as "native!"
+        from amn.watch w
+        join amn.intent i on i.id = w.intent_id
+        where w.network_id = $1 and w.version > $2
+        order by w.version
         limit $3
         "#,
         network.as_str(),
         i64::try_from(since.0).unwrap_or(i64::MAX),
         limit,
+        moment(now),
     )
     .fetch_all(pool)
     .await?;
@@ -213,6 +224,37 @@ pub async fn boundary_at_or_below(
         })
     })
     .transpose()
+}
+
+/// The ends of covered stretches within two heights, lowest first: what we stood on where headers are forgotten.
+pub async fn ends(
+    pool: &PgPool,
+    network: &NetworkId,
+    from: Height,
+    to: Height,
+) -> Result<Vec<amn_core::block::BlockRef>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        select to_height, tip_hash as "tip_hash!: Vec<u8>"
+        from amn.segment
+        where network_id = $1 and to_height between $2 and $3
+        order by to_height
+        "#,
+        network.as_str(),
+        height(from),
+        height(to),
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let at = |column| Place { table: "segment", id: network }.at(column);
+            Ok(amn_core::block::BlockRef {
+                height: at("to_height").height(row.to_height)?,
+                hash: at("tip_hash").hash(&row.tip_hash)?,
+            })
+        })
+        .collect()
 }
 
 /// Pending deposits whose evidence falls short of what the network's own policy asks: what to prove again.

@@ -28,7 +28,7 @@ pub(super) async fn write(
         touched.note(effect);
         match effect {
             Effect::Start { at } => start(db, network, at, after).await?,
-            Effect::Rewind { to, from, onto } => {
+            Effect::Rewind { to, from, onto, .. } => {
                 // Headers listed before the rewind belong to the branch that is left.
                 touched.headers.retain(|h, _| *h <= to.at.height);
                 rewind(db, network, to, from, *onto, after).await?;
@@ -37,7 +37,10 @@ pub(super) async fn write(
                 cover(db, network, *parent, tip.at, *coverage, *watched, after).await?;
             }
             Effect::Backfilled { intents, through } => backfilled(db, network, intents, *through).await?,
-            Effect::Forget { below } => forget(db, network, *below).await?,
+            Effect::Forget { below } => {
+                touched.headers.retain(|h, _| *h >= *below);
+                forget(db, network, *below).await?;
+            }
             _ => {}
         }
     }
@@ -216,12 +219,13 @@ async fn cover(
         .execute(&mut *db)
         .await?;
     }
-    // Watches that became visible after this stretch was read: it must be read again for them.
+    // Watches that became visible after this stretch was read: it must be read again for them. All of it: where it
+    // lies below their first height, the chain went back since they were made, and what was mined there is news.
     sqlx::query!(
         r#"
         update amn.watch
-        set backfill_from = least(backfill_from, greatest($2, since_height)), backfill_to = greatest(backfill_to, $3)
-        where network_id = $1 and version > $4 and since_height <= $3
+        set backfill_from = least(backfill_from, $2), backfill_to = greatest(backfill_to, $3)
+        where network_id = $1 and version > $4
         "#,
         network.as_str(),
         height(parent.height.next()),
@@ -243,7 +247,7 @@ async fn backfilled(
     sqlx::query!(
         r#"
         update amn.watch
-        set backfill_from = case when backfill_to > $3 then $3 + 1 end,
+        set backfill_from = case when backfill_to > $3 then greatest(backfill_from, $3 + 1) end,
           backfill_to = case when backfill_to > $3 then backfill_to end
         where network_id = $1 and intent_id = any($2) and backfill_from is not null
         "#,

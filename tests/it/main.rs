@@ -1,10 +1,20 @@
 //! The one integration binary: stories on real engines, a real Postgres, real receivers.
 
+#![expect(clippy::disallowed_methods, reason = "tests start their own servers and read the clock of the machine")]
+
 mod anvil;
 mod api;
 mod bad_input;
+mod cli;
+mod crash;
+mod deep_forks;
+mod demo;
+mod effects;
 mod interop;
+mod lease;
 mod ledger;
 mod outbox;
 mod real_blocks;
+mod start_again;
 mod support;
+mod two_daemons;

@@ -12,8 +12,8 @@ impl Fold {
     /// One decision: what is mined again in the new branch moves without an alarm, the rest is undone.
     ///
     /// The source calls this only when `by` reaches the new branch's head. A branch that is shorter
-    /// than ours, or that would undo anything settled, needs the agreement of several operators: until
-    /// then nothing moves.
+    /// than ours, that would undo anything settled, or that a person accepted, needs the agreement of
+    /// several operators: until then nothing moves.
     pub fn replace(&mut self, fork: BlockRef, by: &Segment) {
         let Some(tip) = self.state.standing.tip else { return };
         let Some(fork_header) = self.state.headers.get(fork.height).copied().filter(|h| h.at == fork) else {
@@ -57,14 +57,19 @@ impl Fold {
         let undoes_settled = undone.iter().any(|d| d.status == DepositStatus::Settled);
         let shorter = by.tip.at.height < tip.at.height;
         let agreed = by.operators.len() >= usize::try_from(self.state.facts.rewind_operators).unwrap_or(usize::MAX);
-        if (shorter || undoes_settled || crosses) && !agreed {
-            let why = if undoes_settled { "would undo settled money" } else { "is shorter than ours" };
+        // A person names the branch, and operators must still agree that it is there.
+        if (shorter || undoes_settled || accepted) && !agreed {
+            let why = match (undoes_settled, shorter) {
+                (true, _) => "would undo settled money",
+                (false, true) => "is shorter than ours",
+                (false, false) => "was accepted by a person",
+            };
             let detail =
                 format!("{}; it {why}, and {} operators stand behind it", describe(fork, tip, by), by.operators.len());
             return self.alarm("fork_awaits_agreement", detail);
         }
 
-        self.emit(Effect::Rewind { to: fork_header, from: tip, onto: by.tip.at });
+        self.emit(Effect::Rewind { to: fork_header, from: tip, onto: by.tip.at, accepted });
         self.limbo.extend(moved.iter().map(|d| d.id));
         for deposit in undone {
             // A name that returns with other content is undone here and recorded as another occurrence there.

@@ -147,11 +147,12 @@ pub enum Effect {
         intents: Vec<IntentId>,
         through: Height,
     },
-    /// Everything above `to` left the chain.
+    /// Everything above `to` left the chain. `accepted`: for a branch that a person named.
     Rewind {
         to: Header,
         from: Header,
         onto: BlockRef,
+        accepted: bool,
     },
     /// Headers below are no longer needed.
     Forget {

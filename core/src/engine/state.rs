@@ -125,7 +125,7 @@ pub struct Standing {
     /// The highest block of our chain that each operator gave.
     pub vouchers: BTreeMap<Operator, BlockRef>,
     pub halted: Option<Halt>,
-    /// What a person accepted as the way out of a fork halt.
+    /// What a person accepted as the way out of a fork halt, until a branch that holds it is followed.
     pub accept_fork: Option<BlockHash>,
 }
 
@@ -210,15 +210,13 @@ impl State {
     /// What a deposit must satisfy: its intent's terms, or those of its own amount.
     #[must_use]
     pub fn require_for(&self, deposit: &Deposit) -> Require {
-        match deposit.intent().and_then(|id| self.intents.get(&id)) {
-            Some(intent) => self.require_of(intent),
-            None => {
-                let require = self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount);
-                // No node can prove what moved inside a call; nobody is credited by it, a person is told.
-                let untold = deposit.owner == Owner::Nobody(Unmatched::InternalTransfer);
-                if untold { Require { inclusion: None, operators: None, ..require } } else { require }
-            }
+        if let Some(intent) = deposit.intent().and_then(|id| self.intents.get(&id)) {
+            return self.require_of(intent);
         }
+        let require = self.policy.for_amount(&deposit.transfer.asset, deposit.transfer.amount);
+        // No node can prove what moved inside a call; nobody is credited by it, a person is told.
+        let untold = deposit.owner == Owner::Nobody(Unmatched::InternalTransfer);
+        if untold { Require { inclusion: None, operators: None, ..require } } else { require }
     }
 
     /// The highest height whose money may settle: the count and the tag of the network's own policy, which
@@ -245,15 +243,19 @@ impl State {
 
     /// The highest block that is itself settled under the network's policy.
     pub(super) fn settled_header(&self) -> Option<&Header> {
-        let (view, require) = (self.view()?, self.policy.require);
-        let mut limit = self.pending_up_to()?;
-        if let Some(asked) = require.operators.and_then(|asked| usize::try_from(asked).ok()).filter(|n| *n > 0) {
-            let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
-            heights.sort_unstable_by(|a, b| b.cmp(a));
-            limit = limit.min(*heights.get(asked.checked_sub(1)?)?);
-        }
-        let seconds = require.seconds.unwrap_or(0);
-        self.headers.down_from(limit).find(|h| view.tip.time.seconds_since(h.time) >= seconds)
+        let (view, seconds) = (self.view()?, self.policy.require.seconds.unwrap_or(0));
+        self.headers.down_from(self.settled_limit()?).find(|h| view.tip.time.seconds_since(h.time) >= seconds)
+    }
+
+    /// The highest height at which a block may be settled under the network's policy, its age aside.
+    #[must_use]
+    pub fn settled_limit(&self) -> Option<Height> {
+        let limit = self.pending_up_to()?;
+        let asked = self.policy.require.operators.and_then(|asked| usize::try_from(asked).ok());
+        let Some(asked) = asked.filter(|n| *n > 0) else { return Some(limit) };
+        let mut heights: Vec<Height> = self.standing.vouchers.values().map(|at| at.height).collect();
+        heights.sort_unstable_by(|a, b| b.cmp(a));
+        heights.get(asked.checked_sub(1)?).map(|vouched| limit.min(*vouched))
     }
 
     /// The deposits of an intent.
@@ -296,7 +298,7 @@ impl State {
                     }
                 }
             }
-            Effect::Rewind { to, .. } => {
+            Effect::Rewind { to, accepted, .. } => {
                 self.headers.rewind(to.at.height);
                 self.standing.tip = Some(*to);
                 for at in self.standing.vouchers.values_mut().filter(|at| at.height > to.at.height) {
@@ -304,7 +306,8 @@ impl State {
                 }
                 self.standing.safe = self.standing.safe.filter(|safe| safe.height <= to.at.height);
                 self.standing.finalized = self.standing.finalized.filter(|f| f.height <= to.at.height);
-                self.standing.accept_fork = None;
+                // A word for one branch stands until it is followed, whatever shallow fork comes between.
+                self.standing.accept_fork = self.standing.accept_fork.filter(|_| !accepted);
             }
             Effect::Forget { below } => self.headers.forget(*below),
             Effect::Mark { safe, finalized } => {

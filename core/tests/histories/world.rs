@@ -6,7 +6,7 @@ use amn_core::block::{
     Address, AssetId, Block, BlockHash, BlockRef, Evidence, Hash, Header, Height, Inclusion, Operator, Takeback,
     Transfer,
 };
-use amn_core::engine::{Command, Effect, Halt, HaltReason, Input, State, step};
+use amn_core::engine::{Command, Effect, Halt, HaltReason, Input, Refusal, State, step};
 use amn_core::id::IntentId;
 use amn_core::intent::Intent;
 use amn_core::matching::Watched;
@@ -42,6 +42,8 @@ pub struct World {
     pub truth_final: Height,
     /// Addresses that an issuer ever took money back from.
     pub taken: BTreeSet<Address>,
+    /// Commands that were refused since the last step.
+    pub refused: Vec<(Input, Refusal)>,
     /// Payments that left their block and wait to be mined again.
     waiting: Vec<Transfer>,
     /// Payments that left their block for good: their names may come back with other content.
@@ -66,6 +68,7 @@ impl World {
             given: BTreeMap::new(),
             truth_final: Height(super::truth::FIRST),
             taken: BTreeSet::new(),
+            refused: Vec::new(),
             waiting: Vec::new(),
             undone: Vec::new(),
             last: None,
@@ -102,9 +105,13 @@ impl World {
 
     /// One decision, applied.
     pub fn tell(&mut self, input: Input, judge: Judge<'_>) -> Result<(), TestCaseError> {
-        let Ok(effects) = step(&self.state, &input) else {
-            count("refused command");
-            return Ok(());
+        let effects = match step(&self.state, &input) {
+            Ok(effects) => effects,
+            Err(why) => {
+                count("refused command");
+                self.refused.push((input, why));
+                return Ok(());
+            }
         };
         let before = self.state.clone();
         for effect in &effects {
@@ -113,7 +120,9 @@ impl World {
         }
         self.state.standing.revision += 1;
         self.last = Some(input.clone());
-        judge(self, &Step { before, input, effects })
+        let verdict = judge(self, &Step { before, input, effects });
+        self.refused.clear();
+        verdict
     }
 
     fn act(&mut self, action: &Action, judge: Judge<'_>) -> Result<(), TestCaseError> {

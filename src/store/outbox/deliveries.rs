@@ -423,3 +423,18 @@ pub async fn backlog(executor: impl PgExecutor<'_>, fast_attempts: u32) -> Resul
     .await?;
     Ok(Backlog { fast: row.fast, slow: row.slow, paused: row.paused, oldest: row.oldest.map(timestamp) })
 }
+
+/// Removes attempts before a time, at most so many; how many were.
+pub async fn forget_attempts(executor: impl PgExecutor<'_>, before: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        delete from amn.attempt
+        where id in (select a.id from amn.attempt a where a.at < $1 order by a.id limit $2)
+        "#,
+        moment(before),
+        most,
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,6 +1,7 @@
 //! Reading for people and for the API: never locks, never decides.
 
 pub mod deposits;
+pub mod explain;
 pub mod intents;
 pub mod networks;
 pub mod webhooks;

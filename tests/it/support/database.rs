@@ -43,6 +43,18 @@ impl Database {
     }
 }
 
+impl Database {
+    /// Cuts every connection and takes no new one, or takes them again.
+    pub async fn away(&self, away: bool) {
+        let mut admin = PgConnection::connect_with(&self.server).await.unwrap();
+        run(&mut admin, format!("alter database {} allow_connections {}", self.name, !away)).await;
+        if away {
+            let cut = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+            sqlx::query(cut).bind(&self.name).execute(&mut admin).await.unwrap();
+        }
+    }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
         let (name, server) = (self.name.clone(), self.server.clone());

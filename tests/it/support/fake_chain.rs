@@ -39,6 +39,7 @@ pub fn facts(id: &str, require: Require) -> SharedFacts {
 }
 
 /// The raw bytes an invented address is known by.
+#[expect(clippy::unnecessary_wraps, reason = "the form that families have: some texts are no address")]
 pub fn raw(address: &Address) -> Option<Vec<u8>> {
     Some(address.as_str().as_bytes().to_vec())
 }

@@ -3,7 +3,12 @@
 pub mod database;
 pub mod evm_scene;
 pub mod fake_chain;
+pub mod gate;
+pub mod hangs_up;
+pub mod held;
 pub mod outbox;
 pub mod play;
 pub mod receiver;
+pub mod rows;
 pub mod scene;
+pub mod script;
