@@ -192,10 +192,11 @@ impl From<sqlx::Error> for Problem {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => true,
-            // 08 connection, 53 resources (disk full, too many connections), 57P shutdown, 55P03 and 40 lock and race.
-            sqlx::Error::Database(e) => {
-                e.code().is_some_and(|c| ["08", "53", "57P", "55P03", "40"].iter().any(|class| c.starts_with(class)))
-            }
+            // 08 connection, 53 resources (disk full, too many connections), 57P shutdown, 55000 a database that
+            // takes no connections now, 55P03 and 40 lock and race.
+            sqlx::Error::Database(e) => e
+                .code()
+                .is_some_and(|c| ["08", "53", "57P", "55000", "55P03", "40"].iter().any(|class| c.starts_with(class))),
             _ => false,
         };
         if gone {

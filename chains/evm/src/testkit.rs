@@ -7,5 +7,5 @@
 mod history;
 mod node;
 
-pub use history::{Call, History, Made};
+pub use history::{Call, History, Made, transfer_log};
 pub use node::{Node, Reply, Script};

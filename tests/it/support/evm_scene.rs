@@ -59,22 +59,15 @@ impl EvmScene {
         });
         let pool = Pool::new(network.facts.id.clone(), endpoints.collect()).unwrap();
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
-        let follower = Follower::new(Parts {
-            source: EvmSource::new(pool.clone(), network.clone()),
-            desk: Desk::new(db.pool.clone(), network.facts.clone()),
-            pool: db.pool.clone(),
-            clock: clock.clone(),
-            bell: Arc::new(Notify::new()),
-            told: Arc::new(Notify::new()),
-            holder: Uuid::now_v7(),
-            poll: Duration::from_millis(10),
-            raw: |address| amn_evm::address::parse(address.as_str()).ok().map(|(_, raw)| raw.to_vec()),
-            start,
-            balance_check: None,
-        });
+        let follower = follower(&db, &pool, &network, &clock, start);
         let mut scene = Self { db, clock, network, pool, follower, log, _listening: listening };
         assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins");
         scene
+    }
+
+    /// The follower of another daemon on the same database and nodes.
+    pub fn another(&self) -> Follower<EvmSource> {
+        follower(&self.db, &self.pool, &self.network, &self.clock, None)
     }
 
     /// Rounds until nothing moves; what the last one came to.
@@ -158,6 +151,28 @@ impl EvmScene {
     pub fn distrusted(&self) -> Vec<Option<String>> {
         self.pool.endpoints().iter().map(|endpoint| endpoint.health().distrusted).collect()
     }
+}
+
+fn follower(
+    db: &Database,
+    pool: &Pool,
+    network: &EvmNetwork,
+    clock: &Arc<TestClock>,
+    start: Option<BlockRef>,
+) -> Follower<EvmSource> {
+    Follower::new(Parts {
+        source: EvmSource::new(pool.clone(), network.clone()),
+        desk: Desk::new(db.pool.clone(), network.facts.clone()),
+        pool: db.pool.clone(),
+        clock: clock.clone(),
+        bell: Arc::new(Notify::new()),
+        told: Arc::new(Notify::new()),
+        holder: Uuid::now_v7(),
+        poll: Duration::from_millis(10),
+        raw: |address| amn_evm::address::parse(address.as_str()).ok().map(|(_, raw)| raw.to_vec()),
+        start,
+        balance_check: None,
+    })
 }
 
 /// Lines of the log, as an operator reads them.

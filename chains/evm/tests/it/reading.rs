@@ -333,17 +333,18 @@ async fn who_changes_branches_with_the_others_is_read_from_again_and_was_never_d
     let (slow, b, _) = divided().await;
     let c = Node::share(b.history.clone()).await.unwrap();
     let source = source(&[&slow, &b, &c]);
+    let fork = standing_on(at(&slow.history(), 2));
     let contested = at(&slow.history(), 3);
     assert!(!source.arbitrate(contested).await, "two stand against it");
     assert_eq!(distrusted(&source), [None, None, None], "a natural fork is one block deep");
     b.history().pass(1);
-    let segment = source.segment(&standing_on(at(&slow.history(), 2)), Height(9), None, &watch(&[])).await.unwrap();
+    let segment = source.segment(&fork, Height(9), None, &watch(&[])).await.unwrap();
     assert_eq!(segment.operators, operators(&["b"]), "nothing is read from who is outvoted");
     *slow.history() = b.history().clone();
     b.history().pass(5);
     source.head().await.unwrap();
     assert_eq!(distrusted(&source), [None, None, None]);
-    let segment = source.segment(&standing_on(at(&slow.history(), 2)), Height(3), None, &watch(&[])).await.unwrap();
+    let segment = source.segment(&fork, Height(3), None, &watch(&[])).await.unwrap();
     assert_eq!(segment.operators, operators(&["a"]), "it came round");
 }
 
