@@ -89,12 +89,14 @@ async fn catch_up(ground: &Ground, shape: Shape, nodes: [&Node; 2]) -> Run {
     let facts = network.facts.clone();
     let (pool, _) = ground.database("amn_catch_up").await;
     open_intents(&pool, &facts, shape.payments() + OTHERS).await;
-    let endpoints = nodes.iter().zip(["alpha", "beta"]).map(|(node, operator)| {
-        EndpointConfig::new(operator, node.url.as_str(), Operator::new(operator))
-    });
+    let endpoints = nodes
+        .iter()
+        .zip(["alpha", "beta"])
+        .map(|(node, operator)| EndpointConfig::new(operator, node.url.as_str(), Operator::new(operator)));
     let nodes_pool = Pool::new(NetworkId::new("bench"), endpoints.collect()).expect("two endpoints");
     let source = EvmSource::new(nodes_pool, network);
-    let start = amn_core::source::ChainSource::header_at(&source, amn_core::block::Height(0)).await.expect("block 0").at;
+    let start =
+        amn_core::source::ChainSource::header_at(&source, amn_core::block::Height(0)).await.expect("block 0").at;
     let mut follower = Follower::new(Parts {
         source,
         desk: Desk::new(pool.clone(), facts),

@@ -103,7 +103,8 @@ fn calls(height: u64, hit: bool, paid: &mut u64) -> Vec<Call> {
             } else {
                 stranger(height * LOGS + at)
             };
-            let token = if hit && at % (LOGS / OURS) == 0 { TOKENS[0] } else { TOKENS[usize::try_from(at % 3).unwrap_or(0)] };
+            let token =
+                if hit && at % (LOGS / OURS) == 0 { TOKENS[0] } else { TOKENS[usize::try_from(at % 3).unwrap_or(0)] };
             Call::token(token, to, u128::from(DUE))
         })
         .collect()

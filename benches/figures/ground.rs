@@ -47,9 +47,8 @@ pub fn receiver(index: u64) -> Address {
 
 /// The network of the workload.
 pub fn network() -> EvmNetwork {
-    let tokens = TOKENS.map(|token| {
-        format!("[[token]]\nsymbol = \"T\"\naddress = \"{token}\"\ndecimals = 6\nmin_amount = \"1\"\n")
-    });
+    let tokens = TOKENS
+        .map(|token| format!("[[token]]\nsymbol = \"T\"\naddress = \"{token}\"\ndecimals = 6\nmin_amount = \"1\"\n"));
     let network = EvmNetwork::parse(&NetworkId::new("bench"), "bench.toml", &format!("{NETWORK}{}", tokens.concat()));
     network.expect("the network's file reads")
 }
@@ -98,7 +97,10 @@ pub async fn open_intents(pool: &PgPool, facts: &Arc<Facts>, count: u64) {
 
 /// The same for a network that is registered.
 pub async fn open_intents_of(pool: &PgPool, network: &str, asset: &str, count: u64) {
-    sqlx::query("insert into amn.tenant (id) values ('seller') on conflict do nothing").execute(pool).await.expect("a tenant");
+    sqlx::query("insert into amn.tenant (id) values ('seller') on conflict do nothing")
+        .execute(pool)
+        .await
+        .expect("a tenant");
     let address = "'0x' || lpad(to_hex(x'a00000000000'::bigint + g), 40, '0')";
     let statement = format!(
         "with made as (

@@ -45,7 +45,8 @@ pub async fn run(size: Size) {
 async fn play(ground: &Ground, blocks: u64, per_block: u64, hint: Hint) {
     let chain = Anvil::start(Rules::default()).await.expect("anvil");
     let payer = chain.account(0).await.expect("an account");
-    let token = chain.deploy(payer, &contracts::token("USD Coin", "USDC", 6).expect("a token")).await.expect("deployed");
+    let token =
+        chain.deploy(payer, &contracts::token("USD Coin", "USDC", 6).expect("a token")).await.expect("deployed");
     chain.send(payer, token, &contracts::mint(payer, u128::from(u64::MAX)), 0).await.expect("minted");
     chain.mine(1).await.expect("a block");
     let (hearing, serve) = Receiver::bind().await.expect("the receiver");

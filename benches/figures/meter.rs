@@ -67,7 +67,8 @@ pub fn postgres_cpu(postmaster: u32) -> u64 {
 /// Memory of a process that is in RAM, in MB.
 pub fn memory_mb(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let kilobytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
     kilobytes.unwrap_or(0_u64) / 1_024
 }
 

@@ -77,7 +77,8 @@ async fn blocks(ground: &Ground, size: Size, many: u64) {
     }
     let [few, most] = &mut times;
     let (few, most) = (percentile(few, 50), percentile(most, 50));
-    let text = format!("{:.2} times ({few:.2} ms and {most:.2} ms, median of {} blocks)", most / few, blocks - blocks / 10);
+    let text =
+        format!("{:.2} times ({few:.2} ms and {most:.2} ms, median of {} blocks)", most / few, blocks - blocks / 10);
     figure(&format!("a block with {many} open intents against {FEW}"), &text, Some(("≤ 1.3", most / few <= 1.3)));
 }
 
@@ -165,7 +166,8 @@ impl Side {
 async fn memory(ground: &Ground, many: u64) {
     let chain = Anvil::start(Rules::default()).await.expect("anvil");
     let payer = chain.account(0).await.expect("an account");
-    let token = chain.deploy(payer, &contracts::token("USD Coin", "USDC", 6).expect("a token")).await.expect("deployed");
+    let token =
+        chain.deploy(payer, &contracts::token("USD Coin", "USDC", 6).expect("a token")).await.expect("deployed");
     let (pool, options) = ground.database("amn_memory").await;
     let config = folder().join("memory.toml");
     let network = crate::latency::network_table(&chain, token, "poll_ms = 100", false);
@@ -181,7 +183,11 @@ async fn memory(ground: &Ground, many: u64) {
     daemon.stop().await.expect("it stops");
     chain.stop().await;
     pool.close().await;
-    figure(&format!("memory of the daemon with {many} open intents"), &format!("{full} MB ({empty} MB with none)"), None);
+    figure(
+        &format!("memory of the daemon with {many} open intents"),
+        &format!("{full} MB ({empty} MB with none)"),
+        None,
+    );
 }
 
 async fn start(config: &std::path::Path, api: Api) -> Daemon {
@@ -199,9 +205,10 @@ async fn settled_memory(daemon: &Daemon) -> u64 {
 async fn until_watched(_pool: &PgPool, daemon: &Daemon, many: u64) {
     for _ in 0..600 {
         let metrics = daemon.api().get("/metrics").await.map(|text| text.to_string()).unwrap_or_default();
-        let watched = metrics.split("amn_watched_addresses{").nth(1).and_then(|rest| {
-            rest.split("} ").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
-        });
+        let watched = metrics
+            .split("amn_watched_addresses{")
+            .nth(1)
+            .and_then(|rest| rest.split("} ").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok());
         if watched == Some(many) {
             return;
         }
