@@ -88,6 +88,7 @@ pub struct Follower<S> {
     read_at: Timestamp,
     leased_until: Timestamp,
     proved_at: Timestamp,
+    watched_at: Timestamp,
     watch: Watch,
     watch_read_at: Timestamp,
     alarms: BTreeMap<(&'static str, String), Timestamp>,
@@ -108,6 +109,7 @@ impl<S: ChainSource> Follower<S> {
             read_at: never,
             leased_until: never,
             proved_at: never,
+            watched_at: never,
             watch: Watch::new(WatchVersion(0)),
             watch_read_at: never,
             alarms: BTreeMap::new(),
@@ -182,6 +184,14 @@ impl<S: ChainSource> Follower<S> {
 
     async fn look(&mut self, standing: Standing) -> Result<Outcome, Trouble> {
         let head = self.parts.source.head().await?;
+        // Where nothing moved, newer watches are asked for seldom: each look at an idle chain costs one question to it.
+        let now = self.parts.clock.now();
+        let still = standing.tip.is_some_and(|tip| tip.at == head.tip.at);
+        if still && now.millis().saturating_sub(self.watched_at.millis()) < millis(STANDING_AGE_MAX) {
+            self.settle_with(&head).await?;
+            return Ok(Outcome::Idle);
+        }
+        self.watched_at = now;
         self.refresh_watch().await?;
         self.gauge_head(&head);
         let Some(tip) = standing.tip else {
@@ -199,6 +209,7 @@ impl<S: ChainSource> Follower<S> {
         self.prove().await?;
         self.check_balances().await?;
         if self.backfill().await? {
+            self.watched_at = Timestamp::from_millis(i64::MIN); // There may be more of it.
             return Ok(Outcome::Advanced);
         }
         Ok(outcome)

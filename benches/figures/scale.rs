@@ -50,7 +50,10 @@ async fn blocks(ground: &Ground, size: Size, many: u64) {
     let mut times = [Vec::new(), Vec::new()];
     for number in 0..blocks {
         // Which of the many is paid is scattered over all of them; the few have every index to themselves.
-        for (side, times) in sides.iter_mut().zip(&mut times) {
+        // In turns, so that neither always meets what the other left in the caches.
+        for turn in 0..2 {
+            let at = usize::from(number % 2 == 1) ^ turn;
+            let (side, times) = (&mut sides[at], &mut times[at]);
             let calls: Vec<Call> = (0..LOGS).map(|at| side.call(number, at)).collect();
             let mut branch = history.clone();
             branch.extend(&calls);
@@ -76,10 +79,13 @@ async fn blocks(ground: &Ground, size: Size, many: u64) {
         side.pool.close().await;
     }
     let [few, most] = &mut times;
+    // On a machine that others disturb, the quickest tenth tells more than the median.
+    let quick = percentile(most, 10) / percentile(few, 10);
     let (few, most) = (percentile(few, 50), percentile(most, 50));
+    let (ratio, counted) = (most / few, blocks - blocks / 10);
     let text =
-        format!("{:.2} times ({few:.2} ms and {most:.2} ms, median of {} blocks)", most / few, blocks - blocks / 10);
-    figure(&format!("a block with {many} open intents against {FEW}"), &text, Some(("≤ 1.3", most / few <= 1.3)));
+        format!("{ratio:.2} times ({few:.2} and {most:.2} ms, median of {counted} blocks; quickest tenth {quick:.2})");
+    figure(&format!("a block with {many} open intents against {FEW}"), &text, Some(("≤ 1.3", ratio <= 1.3)));
 }
 
 /// One database, its desk and the watches it looks with.

@@ -45,6 +45,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Outcomes in one record: one statement's worth.
 const RECORD_MAX: usize = 256;
 
+/// Outcomes wait so long for each other: one statement for many costs little more than for one.
+const GATHER_WITHIN: Duration = Duration::from_millis(3);
+
 /// How much is sent at once, and how patiently.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
@@ -286,10 +289,24 @@ impl Dispatcher {
         let mut batch = Vec::with_capacity(RECORD_MAX);
         // Ends when both loops before it have ended and all is recorded.
         while recording.recv_many(&mut batch, RECORD_MAX).await > 0 {
+            self.gather(&mut recording, &mut batch).await;
             self.record(&batch).await;
             self.settle(&batch);
             batch.clear();
             self.recorded.notify_one();
+        }
+    }
+
+    /// Waits a moment for the outcomes of what is in flight beside these: answers come close together.
+    async fn gather(&self, recording: &mut mpsc::Receiver<Finished>, batch: &mut Vec<Finished>) {
+        let until = Instant::now() + GATHER_WITHIN;
+        // Ends when all that is held is here, the batch is full, or the moment is over.
+        while batch.len() < RECORD_MAX.min(usize::try_from(self.lanes().held()).unwrap_or(RECORD_MAX)) {
+            let room = RECORD_MAX - batch.len();
+            match tokio::time::timeout_at(until, recording.recv_many(batch, room)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return,
+            }
         }
     }
 

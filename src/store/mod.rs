@@ -19,7 +19,7 @@ mod write;
 use std::str::FromStr;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::{ConnectOptions, Connection as _, PgPool};
 
 pub use row::{RowError, moment, timestamp, uuid};
 
@@ -55,6 +55,9 @@ impl StoreError {
 /// The migrations of this binary.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
+/// A connection that rested longer is asked whether it is still there before it is used.
+const UNASKED_MAX: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Opens a pool. `max` connections: the followers, the dispatcher and the API share them.
 pub async fn connect(options: PgConnectOptions, max: u32) -> Result<PgPool, StoreError> {
     let settings = [
@@ -63,9 +66,24 @@ pub async fn connect(options: PgConnectOptions, max: u32) -> Result<PgPool, Stor
         // By default a role named as our schema (the embedded one is) finds its tables there first: at the second
         // start the record of migrations would be looked for, and made, in another place than at the first.
         ("search_path", "public"),
+        // Every statement of ours finds its rows by key, whatever its parameters: one plan fits all of them, and making
+        // a plan costs more than running it. Fresh statistics make a new one.
+        ("plan_cache_mode", "force_generic_plan"),
     ];
     let options = options.application_name("amn-scanner").options(settings).disable_statement_logging();
-    let pool = PgPoolOptions::new().max_connections(max).acquire_timeout(std::time::Duration::from_secs(10));
+    let pool = PgPoolOptions::new()
+        .max_connections(max)
+        .acquire_timeout(std::time::Duration::from_secs(10))
+        // One that was in use a moment ago is there: asking it before each statement would double the round trips.
+        .test_before_acquire(false)
+        .before_acquire(|connection, last| {
+            Box::pin(async move {
+                if last.idle_for > UNASKED_MAX {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        });
     Ok(pool.connect_with(options).await?)
 }
 

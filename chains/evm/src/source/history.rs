@@ -26,7 +26,8 @@ use crate::evidence::Lie;
 /// Blocks of one segment: what is read again after a crash, and what is held before it is written.
 const SEGMENT_BLOCKS_MAX: u64 = 2_000;
 /// Blocks of one segment that hold something for us: each is read whole.
-const SEGMENT_HITS_MAX: usize = 1_000;
+/// More would be decided and written in one go, while nothing is read.
+const SEGMENT_HITS_MAX: usize = 200;
 /// Questions for logs under way at once: enough to hide a distance of 20 ms to the node.
 const RANGES_AT_A_TIME: usize = 4;
 /// Blocks that matter, read at once.
@@ -114,7 +115,11 @@ impl EvmSource {
             .buffered(RANGES_AT_A_TIME);
         while let Some(found) = asked.next().await {
             hits.extend(found?);
+            if hits.len() > SEGMENT_HITS_MAX {
+                break; // The segment ends within what was read; the rest is asked for with the next.
+            }
         }
+        drop(asked);
         // Nothing was refused: a little more next time.
         if self.range_blocks.load(Ordering::Relaxed) == span {
             let wider = span.saturating_add(span / 8 + 1).min(RANGE_BLOCKS_MAX);
