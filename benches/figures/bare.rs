@@ -30,7 +30,8 @@ struct Log<'a> {
     block_number: &'a str,
     block_hash: &'a str,
     transaction_hash: &'a str,
-    log_index: &'a str,
+    #[serde(rename = "logIndex")]
+    index: &'a str,
 }
 
 /// A transfer, as anybody would want it.
@@ -49,7 +50,7 @@ struct Transfer {
 
 /// Seconds to download and decode every page.
 pub async fn run(url: &str, shape: Shape) -> f64 {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().expect("a client");
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1)).build().expect("a client");
     let began = Instant::now();
     let spans = (0..shape.blocks.div_ceil(SPAN)).map(|at| (at * SPAN + 1, ((at + 1) * SPAN).min(shape.blocks)));
     let counts: Vec<usize> = stream::iter(spans)
@@ -92,7 +93,7 @@ fn decode(body: &[u8]) -> Vec<Transfer> {
             block: number(log.block_number),
             block_hash: word(log.block_hash),
             tx: word(log.transaction_hash),
-            index: number(log.log_index),
+            index: number(log.index),
         }
     };
     answer.result.into_iter().map(transfer).collect()

@@ -59,7 +59,7 @@ async fn play(ground: &Ground, blocks: u64, per_block: u64, hint: Hint) {
         Hint::Polling(every) => format!("poll_ms = {every}"),
     };
     let network = network_table(&chain, token, &how, hint == Hint::WebSocket);
-    let (api, text) = config(&options.to_url_lossy().to_string(), &network).await;
+    let (api, text) = config(options.to_url_lossy().as_ref(), &network).await;
     let file = folder().join("latency.toml");
     std::fs::write(&file, text).expect("the configuration");
     let binary: &Path = env!("CARGO_BIN_EXE_amn-scanner").as_ref();

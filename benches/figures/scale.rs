@@ -115,7 +115,7 @@ impl Side {
 
     /// The call at a place of a block: every twentieth pays an intent that was not paid before.
     fn call(&self, number: u64, at: u64) -> Call {
-        let to = if at % (LOGS / OURS) == 0 {
+        let to = if at.is_multiple_of(LOGS / OURS) {
             let paid = number * OURS + at / (LOGS / OURS);
             // Coprime to both sizes: every index comes once before any comes again.
             receiver(paid * 7_919 % self.intents)
@@ -177,7 +177,7 @@ async fn memory(ground: &Ground, many: u64) {
     let (pool, options) = ground.database("amn_memory").await;
     let config = folder().join("memory.toml");
     let network = crate::latency::network_table(&chain, token, "poll_ms = 100", false);
-    let (api, text) = crate::latency::config(&sqlx::ConnectOptions::to_url_lossy(&options).to_string(), &network).await;
+    let (api, text) = crate::latency::config(sqlx::ConnectOptions::to_url_lossy(&options).as_ref(), &network).await;
     std::fs::write(&config, text).expect("the configuration");
     let mut daemon = start(&config, api.clone()).await;
     let empty = settled_memory(&daemon).await;

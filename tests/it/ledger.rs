@@ -183,3 +183,34 @@ async fn two_followers_on_one_network_tell_everything_once() {
     scene.catch_up().await;
     assert_eq!(scene.events(intent).await, ["payment.detected", "payment.confirmed"]);
 }
+
+#[tokio::test]
+async fn a_source_that_is_away_is_waited_for_and_nothing_is_missed() {
+    let mut scene = Scene::new().await;
+    let intent = scene.intent("shop", 100).await;
+    scene.chain.down(Some(SourceError::Unavailable("nobody answers".into())));
+    scene.chain.mine(vec![pays("a", "shop", 100)]);
+    scene.chain.mine_empty(4);
+    assert!(matches!(scene.catch_up().await, Outcome::Waiting(SourceError::Unavailable(_))));
+    assert!(scene.events(intent).await.is_empty());
+    scene.chain.down(None);
+    scene.catch_up().await;
+    assert_eq!(scene.events(intent).await, ["payment.detected", "payment.confirmed"]);
+}
+
+#[tokio::test]
+async fn one_operator_alone_halts_no_network_by_a_fork_below_finalized() {
+    let mut scene = Scene::new().await;
+    let intent = scene.intent("shop", 100).await;
+    scene.chain.mine(vec![pays("a", "shop", 100)]);
+    scene.chain.mine_empty(5);
+    scene.chain.finalize(5, 4);
+    scene.catch_up().await;
+    // The other operator says nothing of this branch.
+    scene.chain.lag("beta", Some(0));
+    scene.chain.drop_blocks(6);
+    scene.chain.mine_empty(8);
+    assert!(matches!(scene.catch_up().await, Outcome::Waiting(SourceError::NotYet(_))));
+    assert_eq!(scene.status(intent).await, "confirmed");
+    assert!(scene.others().await.is_empty(), "no halt was told");
+}

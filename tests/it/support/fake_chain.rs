@@ -68,8 +68,6 @@ struct World {
     /// Answered instead of anything else, as long as it is there.
     down: Option<SourceError>,
     salt: u64,
-    /// Called before a segment is handed out: for what happens between reading and deciding.
-    asked: u64,
 }
 
 /// A handle on the invented chain; clones see the same one.
@@ -87,7 +85,6 @@ impl FakeChain {
             lagging: BTreeMap::new(),
             down: None,
             salt: 0,
-            asked: 0,
         };
         let chain = Self(Arc::new(Mutex::new(world)));
         chain.mine(Vec::new());
@@ -160,10 +157,6 @@ impl FakeChain {
         self.world().down = error;
     }
 
-    /// How often a segment was asked for.
-    pub fn asked(&self) -> u64 {
-        self.world().asked
-    }
 }
 
 impl World {
@@ -208,8 +201,7 @@ impl ChainSource for FakeChain {
         final_to: Option<Height>,
         watch: &Watch,
     ) -> Result<Segment, SourceError> {
-        let mut world = self.world();
-        world.asked += 1;
+        let world = self.world();
         world.up()?;
         if world.at(on.tip.height)?.header.at != on.tip {
             return Err(SourceError::Forked(on.tip));
