@@ -242,3 +242,35 @@ async fn a_log_index_that_is_not_the_logs_place_names_nothing_and_the_true_amoun
     assert_eq!((&last["event"], &last["intent"]["settled"]), (&json!("payment.confirmed"), &json!("25")));
     assert_eq!(last["deposits"][0]["index"], 0);
 }
+
+/// Eleven minutes later, without waiting: the time of distrust is over.
+async fn distrust_is_over() {
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_mins(11)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn who_comes_back_on_another_chain_is_not_used_and_who_comes_back_honest_is() {
+    let mut history = History::new(CHAIN);
+    history.decimals.insert(TOKEN, 6);
+    let node = Node::serve(history).await.unwrap();
+    let mut scene = EvmScene::on(network(), None, &[&node]).await;
+    let intent = scene.intent("TST", SHOP, 25).await;
+    pay(&mut node.history());
+    node.history().pass(3);
+    node.script(Some(receipts(|list| drop(list.as_array_mut().unwrap().pop()))));
+    scene.catch_up().await;
+    assert!(scene.distrusted()[0].is_some());
+    node.script(None);
+    node.history().chain_id = 5;
+    distrust_is_over().await;
+    scene.catch_up().await;
+    assert!(scene.distrusted()[0].as_ref().is_some_and(|why| why.contains("eip155:5")), "{:?}", scene.distrusted());
+    assert_eq!(scene.deposits().await, 0);
+    node.history().chain_id = CHAIN;
+    distrust_is_over().await;
+    scene.catch_up().await;
+    assert_eq!(scene.status(intent).await, "confirmed");
+    assert_eq!(scene.distrusted(), [None]);
+}

@@ -15,7 +15,7 @@ use crate::support::play::Play;
 
 const DAY: i64 = 86_400_000;
 /// Longer than any backoff here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn scene() -> (Node, EvmScene) {
     let mut history = History::new(CHAIN);

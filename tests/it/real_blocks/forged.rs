@@ -29,7 +29,7 @@ fn insists(reason: &str) {
 }
 
 #[tokio::test]
-async fn a_forged_child_of_the_node_read_first_is_undone_its_giver_distrusted_and_nothing_credited() {
+async fn a_forged_child_of_the_node_read_first_is_undone_its_giver_distrusted_and_nothing_invented_credited() {
     let Some(real) = Real::load() else { return };
     let (liar, honest) = liar_and_honest(&real).await;
     let mut scene = real.scene(&[&liar, &honest]).await;

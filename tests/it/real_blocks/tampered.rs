@@ -85,7 +85,9 @@ async fn what_both_nodes_changed_is_not_even_detected_and_both_are_distrusted() 
     let Some(real) = Real::load() else { return };
     for (what, change) in CHANGES {
         let nodes = two_nodes(&real).await;
-        nodes.iter().for_each(|node| node.script(Some(script(&real, change))));
+        for node in &nodes {
+            node.script(Some(script(&real, change)));
+        }
         let mut scene = real.scene(&nodes.each_ref()).await;
         real.intents(&scene).await;
         scene.catch_up().await;

@@ -87,7 +87,9 @@ impl EvmScene {
     pub async fn grow(&mut self, nodes: &[&Node], blocks: usize) -> Outcome {
         let mut last = Outcome::Idle;
         for _ in 0..blocks {
-            nodes.iter().for_each(|node| node.history().pass(1));
+            for node in nodes {
+                node.history().pass(1);
+            }
             last = self.catch_up().await;
         }
         last
