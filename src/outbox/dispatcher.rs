@@ -26,7 +26,8 @@ use crate::outbox::chain::{Chain, ordered};
 use crate::outbox::guard::Guard;
 use crate::outbox::lanes::Lanes;
 use crate::outbox::measures;
-use crate::outbox::schedule::{DeadReason, Schedule, Verdict};
+use crate::outbox::schedule::{DeadReason, Verdict};
+use crate::outbox::settings::HttpSettings;
 use crate::store::outbox::deliveries::{self, Claim, Claimed, End, Finished};
 
 /// A lease outlives an attempt several times over, so that a chain of slow answers fits.
@@ -47,29 +48,6 @@ const RECORD_MAX: usize = 256;
 
 /// Outcomes wait so long for each other: one statement for many costs little more than for one.
 const GATHER_WITHIN: Duration = Duration::from_millis(3);
-
-/// How much is sent at once, and how patiently.
-#[derive(Debug, Clone)]
-pub struct HttpSettings {
-    /// Of one attempt, body included.
-    pub timeout: Duration,
-    /// Deliveries held at a time, in all …
-    pub concurrency: u32,
-    /// … and by one endpoint.
-    pub per_endpoint_concurrency: u32,
-    pub schedule: Schedule,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(5),
-            concurrency: 256,
-            per_endpoint_concurrency: 16,
-            schedule: Schedule::default(),
-        }
-    }
-}
 
 /// What one round came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -13,4 +13,5 @@ mod measures;
 pub mod retry_after;
 pub mod schedule;
 pub mod sequencer;
+pub mod settings;
 pub mod signature;

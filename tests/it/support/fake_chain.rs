@@ -156,7 +156,6 @@ impl FakeChain {
     pub fn down(&self, error: Option<SourceError>) {
         self.world().down = error;
     }
-
 }
 
 impl World {
