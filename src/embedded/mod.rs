@@ -310,7 +310,6 @@ synchronous_commit = on                     # before anybody is told.
 full_page_writes = on
 wal_level = minimal                         # Nobody replicates a private server,
 max_wal_senders = 0                         # and half of the log is saved.
-wal_compression = on                        # Whole pages after a checkpoint are most of the log, and shrink well.
 max_wal_size = '1GB'
 checkpoint_timeout = '15min'                # Fewer whole pages in the log.
 checkpoint_completion_target = 0.9

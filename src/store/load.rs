@@ -376,7 +376,7 @@ async fn expiring(db: &mut PgConnection, network: &NetworkId, before: Timestamp)
         select i.id
         from amn.intent i
         where i.network_id = $1
-          and i.status in ('awaiting', 'detected', 'reversed')
+          and i.open
           and i.expires_at < $2
           -- What is paid and pending stays open however long its policy takes.
           and i.received < least(coalesce(i.accepted, i.due), i.due - i.tolerance)
