@@ -123,4 +123,6 @@ pub async fn open_intents_of(pool: &PgPool, network: &str, asset: &str, count: u
         .expect("the version of the watches");
     // Autovacuum would do it within moments of real life.
     sqlx::query("vacuum (analyze)").execute(pool).await.expect("a vacuum");
+    // Nor is the flushing of a bulk load part of anybody's day. Every page is logged whole after it: nothing is made easier.
+    sqlx::query("checkpoint").execute(pool).await.expect("a checkpoint");
 }
