@@ -331,7 +331,9 @@ impl<S: ChainSource> Follower<S> {
 
     /// The lowest of our blocks that an operator contradicts.
     fn contested(&self, tip: Header, vouchers: &[Voucher]) -> Option<BlockRef> {
-        let ours = |at: Height| if at == tip.at.height { Some(tip.at) } else { self.parts.desk.remembered(at) };
+        let ours = |at: Height| {
+            if at == tip.at.height { Some(tip.at) } else { self.parts.desk.remembered(at).map(|header| header.at) }
+        };
         let contradicted =
             vouchers.iter().filter_map(|voucher| ours(voucher.block.height).filter(|ours| *ours != voucher.block));
         contradicted.min_by_key(|ours| ours.height)

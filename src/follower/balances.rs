@@ -18,8 +18,14 @@ impl<S: ChainSource> Follower<S> {
     pub(super) async fn check_balances(&mut self) -> Result<(), Trouble> {
         let Some(every) = self.parts.balance_check else { return Ok(()) };
         let Some(at) = self.known.as_ref().and_then(|known| known.finalized) else { return Ok(()) };
-        let headers = self.parts.desk.headers().await?;
-        let Some(at) = headers.get(&at.height).copied() else { return Ok(()) };
+        // Every round asks: thousands of headers are read from the database only where memory does not hold this one.
+        let at = match self.parts.desk.remembered(at.height).filter(|header| header.at == at) {
+            Some(header) => header,
+            None => match self.parts.desk.headers().await?.get(&at.height) {
+                Some(header) => *header,
+                None => return Ok(()),
+            },
+        };
         for due in balances::due(&self.parts.pool, &self.network(), &at, every).await? {
             match self.check_balance(&due, at).await {
                 Ok(()) => {}

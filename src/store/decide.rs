@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use amn_core::block::{BlockRef, Header, Height, NetworkId};
+use amn_core::block::{Header, Height, NetworkId};
 use amn_core::confirmation::Policy;
 use amn_core::engine::{Command, Effect, Headers, Input, REMEMBERED_HEADERS_MAX, Refusal, Standing};
 use amn_core::network::SharedFacts;
@@ -118,9 +118,9 @@ impl Desk {
 
     /// Our block at a height, as far as the last decision here left it in memory: to look by.
     #[must_use]
-    pub fn remembered(&self, at: Height) -> Option<BlockRef> {
+    pub fn remembered(&self, at: Height) -> Option<Header> {
         let (_, headers) = self.headers.as_ref()?;
-        headers.get(&at).map(|header| header.at)
+        headers.get(&at).copied()
     }
 
     /// Takes a decision and commits it; without effects nothing is written.
