@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
-use super::quarrel;
+use super::{marks, quarrel};
 use super::trouble::{Trouble, Verdict};
 use crate::address;
 use crate::wire::{Quantity, parse};
@@ -88,7 +88,7 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     welcome_back(source).await;
     quarrel::follow_up(source).await;
     let mut verdict = Verdict::default();
-    let mut highest: Option<Head> = None;
+    let mut highest: Option<(Arc<Endpoint>, Head)> = None;
     let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
     for endpoint in source.endpoints() {
         let seen = source.pool.head_seen();
@@ -96,8 +96,8 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
             Ok(head) => {
                 let height = head.tip.at.height.0;
                 let first = highest.is_none();
-                if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
-                    highest = Some(head);
+                if highest.as_ref().is_none_or(|(_, known)| known.tip.at.height.0 < height) {
+                    highest = Some((endpoint.clone(), head));
                 }
                 if first && height >= seen && !source.progress.is_stuck_at(height, patience) {
                     break;
@@ -106,7 +106,8 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    highest.ok_or_else(|| verdict.error())
+    let (by, head) = highest.ok_or_else(|| verdict.error())?;
+    Ok(marks::agreed(source, &by, head).await)
 }
 
 /// Blocks' time without a new block before the other endpoints are asked for their heads as well.
