@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::receipts::lies;
 use super::{Lie, Tell};
 use crate::torture::BATCH;
 

@@ -4,7 +4,7 @@ use alloy_primitives::{B256, Bloom, U256};
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
-use super::receipts::{grow, is_payment, lies};
+use super::receipts::{grow, is_payment};
 use super::{Aim, Lie, Tell, forge};
 use crate::torture::scene::{number, printed};
 use crate::torture::{Question, Scene};

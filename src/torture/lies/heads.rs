@@ -4,7 +4,6 @@ use alloy_primitives::B256;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
-use super::receipts::lies;
 use super::{Lie, Tell, forge};
 use crate::torture::scene::{number, printed};
 use crate::torture::{Question, Scene};

@@ -3,6 +3,23 @@
 //! A lie is a change of an honest answer, so that whatever it leaves alone is true. Who tells it, and when, is for the
 //! rules to say. `docs/LIES.md` says of each what came of it.
 
+/// A table of lies: name, sentence, questions, and how it is told.
+macro_rules! lies {
+    ($($name:literal, $says:literal, $methods:expr, $tell:expr;)*) => {
+        &[$($crate::torture::lies::Lie {
+            kind: $crate::torture::faults::Kind {
+                name: $name,
+                says: $says,
+                takes: $crate::torture::lies::TAKES,
+                make: |settings| $crate::torture::lies::make($name, settings),
+            },
+            methods: $methods,
+            tell: $tell,
+        },)*]
+    };
+}
+use lies;
+
 mod batches;
 mod blocks;
 mod forge;
@@ -19,6 +36,7 @@ use alloy_primitives::{Address, U256};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+use super::faults::{Kind, Settings, Take, text};
 use super::{Fault, Question, Reply, Scene};
 
 /// Whom the lies are about.
@@ -40,17 +58,45 @@ impl Default for Aim {
     }
 }
 
+/// What a rule may say of a lie.
+const TAKES: &[Take] = &[text("token", ""), text("payee", ""), text("thief", ""), text("amount", "")];
+
+impl Aim {
+    /// As a rule gives it; what it leaves out is as usual.
+    fn read(settings: &Settings) -> Result<Self, String> {
+        let address = |name: &str| {
+            let text = settings.text(name);
+            let wrong = |_| format!("{name}: an address, found `{text}`");
+            if text.is_empty() { Ok(None) } else { text.parse::<Address>().map(Some).map_err(wrong) }
+        };
+        let (usual, amount) = (Self::default(), settings.text("amount"));
+        let parsed = amount.parse::<U256>().map_err(|_| format!("amount: a number of smallest units, found `{amount}`"));
+        Ok(Self {
+            token: address("token")?,
+            payee: address("payee")?,
+            thief: address("thief")?.unwrap_or(usual.thief),
+            amount: if amount.is_empty() { usual.amount } else { parsed? },
+        })
+    }
+}
+
+fn make(name: &str, settings: &Settings) -> Result<Arc<dyn Fault>, String> {
+    let lie = named(name).ok_or_else(|| format!("there is no lie `{name}`"))?;
+    Ok(lie.about(Aim::read(settings)?))
+}
+
 /// One way to lie.
+#[derive(Debug)]
 pub struct Lie {
-    pub name: &'static str,
-    /// One sentence for a list.
-    pub says: &'static str,
+    /// Its name, its sentence, and what a rule may say of it.
+    pub kind: Kind,
     /// The questions it answers falsely.
     pub methods: &'static [&'static str],
     tell: Tell,
 }
 
 /// How a false answer is made of an honest one.
+#[derive(Debug)]
 enum Tell {
     /// From the answer alone.
     Alone(fn(&Aim, &Question, Value) -> Value),
@@ -76,7 +122,7 @@ pub fn all() -> impl Iterator<Item = &'static Lie> {
 /// The lie of that name.
 #[must_use]
 pub fn named(name: &str) -> Option<&'static Lie> {
-    all().find(|lie| lie.name == name)
+    all().find(|lie| lie.kind.name == name)
 }
 
 impl Lie {
@@ -94,7 +140,7 @@ struct Told {
 
 impl Fault for Told {
     fn name(&self) -> &str {
-        self.lie.name
+        self.lie.kind.name
     }
 
     fn methods(&self) -> &[&'static str] {
@@ -119,14 +165,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_rule_says_whom_a_lie_is_about_or_which_of_its_settings_is_wrong() {
+        use crate::torture::Rule;
+        let payee = Address::repeat_byte(0x22);
+        assert!(format!("altered-amount:payee={payee},amount=7").parse::<Rule>().is_ok());
+        for (said, wrong) in [("thief=me", "thief: an address"), ("amount=-1", "amount: a number")] {
+            let error = format!("invented-log:{said}").parse::<Rule>().unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
     fn every_lie_has_a_name_of_its_own_a_sentence_and_a_question() {
-        let names: BTreeSet<_> = all().map(|lie| lie.name).collect();
+        let names: BTreeSet<_> = all().map(|lie| lie.kind.name).collect();
         assert_eq!(names.len(), all().count());
         assert!(names.len() >= 48, "{}", names.len());
         for lie in all() {
-            assert!(lie.name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", lie.name);
-            assert!(lie.says.ends_with('.') && !lie.methods.is_empty(), "{}", lie.name);
-            assert!(named(lie.name).is_some());
+            let name = lie.kind.name;
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
+            assert!(lie.kind.says.ends_with('.') && !lie.methods.is_empty(), "{name}");
+            assert!(named(name).is_some());
         }
     }
 }

@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
 
-use super::receipts::lies;
 use super::{Aim, Lie, Tell};
 
 const BLOCK: &[&str] = &["eth_getBlockByNumber", "eth_getBlockByHash"];

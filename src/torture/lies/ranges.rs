@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 
-use super::receipts::{grow, is_payment, lies, pay_thief};
+use super::receipts::{grow, is_payment, pay_thief};
 use super::{Lie, Tell};
 use crate::torture::scene::{number, printed};
 

@@ -13,13 +13,6 @@ const BLOCK_AND_RECEIPTS: &[&str] = &["eth_getBlockByNumber", "eth_getBlockByHas
 /// `Transfer(address,address,uint256)`.
 pub(super) const TRANSFER: B256 = amn_evm::decode::TRANSFER;
 
-macro_rules! lies {
-    ($($name:literal, $says:literal, $methods:expr, $tell:expr;)*) => {
-        &[$(Lie { name: $name, says: $says, methods: $methods, tell: $tell },)*]
-    };
-}
-pub(super) use lies;
-
 pub(super) const LIES: &[Lie] = lies! {
     "invented-log", "A payment that was never sent is added to a receipt.", RECEIPTS,
         Tell::Alone(|aim, _, all| paying(aim, all, |receipt, at| { invent(aim, receipt, at); }));

@@ -3,7 +3,6 @@
 use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
 
-use super::receipts::lies;
 use super::{Lie, Tell};
 
 const BALANCE: &[&str] = &["eth_getBalance"];
