@@ -13,6 +13,7 @@ mod effects;
 mod interop;
 mod lease;
 mod ledger;
+mod lies;
 mod outbox;
 mod real_blocks;
 mod start_again;

@@ -18,7 +18,6 @@ macro_rules! lies {
         },)*]
     };
 }
-use lies;
 
 mod batches;
 mod blocks;
