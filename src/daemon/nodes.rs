@@ -13,7 +13,6 @@ use metrics::{counter, gauge};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tracing::info;
 use uuid::Uuid;
 
 use super::budget::Budget;
@@ -114,10 +113,8 @@ impl Nodes {
             if reset.trust {
                 endpoint.reconsider();
             }
-            info!(
-                network = %reset.network, endpoint = reset.endpoint, trust = reset.trust,
-                "endpoint {} of {} was reset by hand", reset.endpoint, reset.network,
-            );
+            // It may be waited for by a follower that rests.
+            asked.wake.notify_one();
             pools::obeyed(&self.db, self.daemon, reset.id).await?;
             done += 1;
         }
