@@ -14,6 +14,7 @@ mod interop;
 mod lease;
 mod ledger;
 mod outbox;
+mod pace;
 mod real_blocks;
 mod start_again;
 mod support;
