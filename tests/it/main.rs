@@ -13,6 +13,7 @@ mod effects;
 mod interop;
 mod lease;
 mod ledger;
+mod outage;
 mod outbox;
 mod pace;
 mod real_blocks;
