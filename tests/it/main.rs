@@ -17,4 +17,5 @@ mod outbox;
 mod real_blocks;
 mod start_again;
 mod support;
+mod torture;
 mod two_daemons;
