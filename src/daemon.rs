@@ -16,8 +16,10 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::api::{self, AppState, auth::hash_key};
+use crate::auditor::{self, Auditor};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::Config;
 use crate::embedded::Embedded;
@@ -338,6 +340,9 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
             }
         });
     }
+    // One name for both, so that whoever follows a network audits it.
+    let holder = store::uuid(ground.ids.next());
+    audit(tasks, ground, served, holder);
     let (ground, served) = (ground.clone(), served.clone());
     tasks.start(format!("follower {id}"), Policy::Restart(Backoff::USUAL), move |stop| {
         let (ground, served, bell) = (ground.clone(), served.clone(), bell.clone());
@@ -352,13 +357,36 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
                 clock: ground.clock,
                 bell,
                 told: ground.told,
-                holder: store::uuid(ground.ids.next()),
+                holder,
                 poll: served.poll(),
                 raw: served.raw(),
                 start: served.config.start,
                 balance_check: served.config.balance_check,
             };
             Follower::new(parts).run(stop).await?;
+            Ok(())
+        }
+    });
+}
+
+/// Starts what reads covered blocks of one network once more.
+fn audit(tasks: &Tasks, ground: &Ground, served: &Served, holder: Uuid) {
+    let (ground, served) = (ground.clone(), served.clone());
+    tasks.start(format!("auditor {}", served.facts.id), Policy::Restart(Backoff::USUAL), move |stop| {
+        let (ground, served) = (ground.clone(), served.clone());
+        async move {
+            let parts = auditor::Parts {
+                source: served.source(),
+                desk: Desk::new(ground.pool.clone(), served.facts.clone()),
+                pool: ground.pool,
+                clock: ground.clock,
+                ids: ground.ids,
+                told: ground.told,
+                holder,
+                raw: served.raw(),
+                blocks_per_hour: served.config.audit_blocks_per_hour,
+            };
+            Auditor::new(parts).run(stop).await?;
             Ok(())
         }
     });

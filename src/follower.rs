@@ -8,6 +8,8 @@ mod balances;
 mod fork;
 mod tell;
 
+pub(crate) use tell::say_effect;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

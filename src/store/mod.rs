@@ -11,6 +11,8 @@ mod load;
 pub mod network;
 pub mod outbox;
 pub mod read;
+pub mod recall;
+pub mod rescans;
 pub mod row;
 pub mod tenants;
 pub mod thresholds;

@@ -274,11 +274,8 @@ impl ChainSource for FakeChain {
         let mut block = world.at(height)?.clone();
         block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
         let by = world.operators.iter().find(|operator| not_by != Some(operator)).or(not_by);
-        block.evidence = Evidence {
-            inclusion: Inclusion::Proven,
-            operators: by.into_iter().cloned().collect(),
-            attestations: None,
-        };
+        block.evidence =
+            Evidence { inclusion: Inclusion::Proven, operators: by.into_iter().cloned().collect(), attestations: None };
         Ok(block)
     }
 
