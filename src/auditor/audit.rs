@@ -53,15 +53,16 @@ impl<S: ChainSource> Auditor<S> {
         let Some((height, stretch)) = self.draw(last).await? else { return Ok(Outcome::Idle) };
         let watch = Watch::everything(recall::any_native(&self.parts.pool, &network).await?);
         let turn = below(&*self.parts.ids, u64::MAX);
-        let block = match self.parts.source.reread(height, stretch.read_by.as_ref(), turn, &watch).await {
-            Ok(block) => block,
-            Err(why) => {
-                // Counted, so that an audit that never comes to anything does not look like one that finds nothing.
-                self.tally(height, &stretch, Tally::default(), "unread").await?;
-                return Err(why.into());
-            }
+        let read = match self.parts.source.reread(height, stretch.read_by.as_ref(), turn, &watch).await {
+            Ok(block) => self.whose(&block.header, &block.evidence.operators).await.map(|whose| (block, whose)),
+            Err(why) => Err(why.into()),
         };
-        if let Whose::Contested(detail) = self.whose(&block.header, &block.evidence.operators).await? {
+        if let Err(Trouble::Source(_)) = &read {
+            // Counted, so that an audit that never comes to anything does not look like one that finds nothing.
+            self.tally(height, &stretch, Tally::default(), "unread").await?;
+        }
+        let (block, whose) = read?;
+        if let Whose::Contested(detail) = whose {
             self.tally(height, &stretch, Tally { disagreements: 1, ..Tally::default() }, "disagreement").await?;
             self.alarm("audit_disagreement", detail);
             // Whoever is outvoted on it is left out of further questions.

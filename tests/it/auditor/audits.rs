@@ -1,5 +1,6 @@
 //! The dice choose a block, another operator shows it, and what the first one left out is credited.
 
+use amn_core::source::SourceError;
 use amn_evm::testkit::{Call, History};
 use amn_scanner::auditor::{Audited, Outcome};
 use serde_json::json;
@@ -17,7 +18,7 @@ async fn a_payment_left_out_of_a_range_is_found_at_another_operator_told_once_an
     let height = amn_core::block::Height(PAID);
     assert_eq!(found, Outcome::Audited(Audited::Missed { height, misses: 1 }));
     assert!(
-        audit.scene.log.says(&["ERROR", "payment_missed", "height=140", "read_by=\"a\""]),
+        audit.scene.log.says(&["ERROR", "payment_missed", "height=40", "read_by=\"a\""]),
         "{}",
         audit.scene.log.text()
     );
@@ -29,7 +30,7 @@ async fn a_payment_left_out_of_a_range_is_found_at_another_operator_told_once_an
     assert!(audit.counted("transfers").await >= 1 && audit.counted("blocks").await >= 1);
 
     // The liar goes on lying; the range around is read without asking for ranges.
-    let around = "select count(*) from amn.rescan where why = 'missed' and from_height = 1 and to_height = 300";
+    let around = "select count(*) from amn.rescan where why = 'missed' and from_height = 1 and to_height = 100";
     assert_eq!(audit.scene.count(around).await, 1);
     audit.rescan_all().await;
     assert_eq!(audit.scene.count("select found from amn.rescan where finished_at is not null").await, 0);
@@ -44,18 +45,27 @@ async fn a_payment_left_out_of_a_range_is_found_at_another_operator_told_once_an
 #[tokio::test]
 async fn where_nothing_was_left_out_nothing_is_missed_and_the_rate_says_so() {
     let mut audit = Audit::of(None).await;
+    // Blocks that were read one by one as well, and are final by now.
+    for node in [&audit.a, &audit.b] {
+        let mut history = node.history();
+        history.pass(20);
+        history.finalized = Some(BLOCKS + 10);
+    }
+    audit.scene.catch_up().await;
     // Watched from the tip on: what came to it before is nobody's, and no miss.
     let newer = audit.scene.intent("TST", PAYER, 5).await;
-    for _ in 0..200 {
-        assert!(matches!(audit.look().await, Outcome::Idle | Outcome::Audited(Audited::Same { .. })));
+    let ours = Outcome::Audited(Audited::Same { height: amn_core::block::Height(PAID), transfers: 1 });
+    let mut drawn = false;
+    while !drawn || audit.counted("blocks").await < 60 {
+        let outcome = audit.look().await;
+        drawn |= outcome == ours;
+        assert!(matches!(outcome, Outcome::Idle | Outcome::Audited(Audited::Same { .. })), "{outcome:?}");
     }
-    assert!(audit.counted("blocks").await >= 190);
     assert_eq!((audit.counted("misses").await, audit.counted("unfounded").await), (0, 0));
-    assert!(audit.counted("transfers").await >= 1, "the one there is was drawn");
     assert_eq!(audit.scene.events(newer).await, Vec::<String>::new());
     let both = "select count(distinct coverage) from amn.recall";
     assert_eq!(audit.scene.count(both).await, 2, "stretches of both kinds were drawn");
-    assert!(audit.b.calls("eth_getBlockReceipts") > 100, "another operator than the one it was read from");
+    assert!(audit.b.calls("eth_getBlockReceipts") >= 60, "another operator than the one it was read from");
     let shown = amn_scanner::store::recall::shown(&audit.scene.db.pool, &audit.scene.network.facts.id).await.unwrap();
     assert_eq!(shown.unwrap()["miss_rate_ppm"], 0);
 }
@@ -71,7 +81,10 @@ async fn whoever_shows_money_that_the_block_does_not_hold_is_distrusted_and_noth
     })));
     for _ in 0..20 {
         let outcome = audit.look().await;
-        assert!(matches!(outcome, Outcome::Idle | Outcome::Audited(Audited::Same { .. })), "{outcome:?}");
+        // Of two operators one is left: what it shows is nobody's word but its own.
+        let alone =
+            matches!(&outcome, Outcome::Waiting(SourceError::Unavailable(why)) if why.contains("second operator"));
+        assert!(alone || outcome == Outcome::Idle, "{outcome:?}");
     }
     let distrusted = audit.scene.distrusted();
     assert!(distrusted[0].is_none() && distrusted[1].is_some(), "{distrusted:?}");
@@ -84,7 +97,9 @@ async fn another_block_at_a_height_of_ours_is_a_disagreement_and_no_miss() {
     // All of b is another chain by now, consistent in itself, that pays us in every block.
     let mut other = History::new(CHAIN);
     other.decimals.insert(TOKEN, 6);
-    (1..=BLOCKS).for_each(|_| drop(other.extend(&[Call::token(TOKEN, SHOP, 1_000)])));
+    (1..=BLOCKS).for_each(|_| {
+        other.extend(&[Call::token(TOKEN, SHOP, 1_000)]);
+    });
     *audit.b.history() = other;
     audit.until(|outcome| matches!(outcome, Outcome::Audited(Audited::Disagreement { .. }))).await;
     assert!(audit.scene.log.says(&["audit_disagreement"]), "{}", audit.scene.log.text());
@@ -99,7 +114,7 @@ async fn another_block_at_a_height_of_ours_is_a_disagreement_and_no_miss() {
 async fn a_token_that_was_listed_later_and_dust_that_is_none_any_more_were_not_missed() {
     let mut audit = Audit::of(Some(omitting(SHOP))).await;
     let pool = audit.scene.db.pool.clone();
-    let facts = &audit.scene.network.facts;
+    let facts = &audit.scene.network.facts.clone();
     // As it was before: this token was not listed while the history was read.
     sqlx::query("update amn.asset set listed = false where native = false").execute(&pool).await.unwrap();
     amn_scanner::store::network::register(&pool, "evm", facts, None).await.unwrap();

@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 use crate::bad_input::answers::{CHAIN, PAYER, SHOP, TOKEN, network};
 use crate::support::evm_scene::{EvmScene, lying};
 
-/// Blocks of the history; the payment is in one in the middle.
-pub const BLOCKS: u64 = 300;
-pub const PAID: u64 = 140;
+/// Blocks of the history: as few as are read as a range. The payment is in one in the middle.
+pub const BLOCKS: u64 = 100;
+pub const PAID: u64 = 40;
 /// More than one in an hour, so that each look has one due.
 const HOURLY: u32 = 3_600;
 const MINUTE: i64 = 60_000;
