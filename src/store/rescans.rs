@@ -214,6 +214,18 @@ pub async fn get(pool: &PgPool, network: &NetworkId, id: u64) -> Result<Option<R
     row.map(Row::parse).transpose()
 }
 
+/// Whether any daemon follows the network, so that what is asked for is carried out.
+pub async fn is_followed(pool: &PgPool, network: &NetworkId, now: Timestamp) -> Result<bool, StoreError> {
+    let followed = sqlx::query_scalar!(
+        r#"select exists (select 1 from amn.lease where network_id = $1 and until >= $2) as "followed!""#,
+        network.as_str(),
+        moment(now),
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(followed)
+}
+
 /// Notes how far it came; what is read to the end is finished.
 pub async fn advance(
     pool: &PgPool,
