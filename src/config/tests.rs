@@ -155,6 +155,8 @@ const WRONG_IN_NETWORK: &[(&str, &str)] = &[
     ("doorbell_silence_seconds = 1", "doorbell_silence_seconds: must be a whole number from 3 to 3600; found 1"),
     ("single_operator = \"yes\"", r#"single_operator: must be "accepted"; found "yes""#),
     ("balance_check = \"often\"", r#"balance_check: must be a whole number from 1 to 1000000; found "often""#),
+    ("audit_blocks_per_hour = -1", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found -1"),
+    ("audit_blocks_per_hour = 3601", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found 3601"),
     ("start = { height = 5 }", "start.hash: must be given; found nothing"),
     (
         "start = { height = 5, hash = \"0x12\" }",
@@ -456,9 +458,10 @@ fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
     let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
     let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
-    let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
-        .map(|name| (name, key))
-        .into();
+    let variables: Vec<_> =
+        ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
+            .map(|name| (name, key))
+            .into();
     let (config, asked) = Config::parse_noting(FILE, &all, env(&variables));
     let config = config.unwrap();
     assert_eq!(config.networks[&NetworkId::new("base")].endpoints.len(), 2);
