@@ -131,7 +131,7 @@ impl EvmSource {
             evidence::prove_transactions(codec, checked, &read.transactions)?;
         }
         // Only a bloom under a recomputed hash shows that something is absent.
-        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom);
+        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom, watch);
         let native = read.whole().any(|tx| decode::may_pay_native(watch, tx));
         if watch.is_empty() || !(logs || native) {
             return Ok(Some(block));
