@@ -33,7 +33,7 @@ use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
 pub use explain::{Explained, Move};
-use memory::Progress;
+use memory::{Progress, Recent};
 use quarrel::Quarrel;
 use range::Contracts;
 use trouble::{Trouble, Verdict};
@@ -53,6 +53,7 @@ pub struct EvmSource {
     /// The name of the endpoint that last told of a fork nobody else contradicted.
     leader: Mutex<Option<String>>,
     progress: Progress,
+    recent: Recent,
     quarrel: Quarrel,
 }
 
@@ -65,6 +66,7 @@ impl EvmSource {
             range_blocks: AtomicU64::new(network.range_blocks.max(1)),
             leader: Mutex::default(),
             progress: Progress::default(),
+            recent: Recent::default(),
             quarrel: Quarrel::default(),
             pool,
             network,
