@@ -63,7 +63,6 @@ const SHUFFLE_ONCE_IN: u32 = 25;
 pub fn story(seed: u64, size: Size, lies: &[&str]) -> Vec<Step> {
     let mut dice = StdRng::seed_from_u64(seed);
     let acts = acts(&mut dice, size);
-    let mut faces = [Role::Healthy, Role::Healthy, Role::Healthy];
     let mut steps = Vec::with_capacity(acts.len());
     for (number, act) in acts.into_iter().enumerate() {
         let by_schedule = number.is_multiple_of(ROTATE_EVERY);
@@ -74,8 +73,7 @@ pub fn story(seed: u64, size: Size, lies: &[&str]) -> Vec<Step> {
             } else {
                 next.shuffle(&mut dice);
             }
-            faces = next;
-            Some(faces.clone())
+            Some(next)
         } else {
             None
         };
