@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
-use super::quarrel;
+use super::{marks, quarrel};
 use super::trouble::{Trouble, Verdict};
 use crate::address;
 use crate::wire::{Quantity, parse};
@@ -112,7 +112,7 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     welcome_back(source).await;
     quarrel::follow_up(source).await;
     let mut verdict = Verdict::default();
-    let mut highest: Option<(Head, Answer, Arc<Endpoint>)> = None;
+    let mut highest: Option<(Arc<Endpoint>, Head, Answer)> = None;
     let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
     for endpoint in source.endpoints() {
         let seen = source.pool.head_seen();
@@ -120,8 +120,8 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
             Ok((head, answer)) => {
                 let height = head.tip.at.height.0;
                 let first = highest.is_none();
-                if highest.as_ref().is_none_or(|(known, ..)| known.tip.at.height.0 < height) {
-                    highest = Some((head, answer, endpoint.clone()));
+                if highest.as_ref().is_none_or(|(_, known, _)| known.tip.at.height.0 < height) {
+                    highest = Some((endpoint.clone(), head, answer));
                 }
                 if first && height >= seen && !source.progress.is_stuck_at(height, patience, source.pool.time().now()) {
                     break;
@@ -130,9 +130,9 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    let (head, answer, endpoint) = highest.ok_or_else(|| verdict.error())?;
-    source.recent.keep_head(&endpoint, head.tip.at, answer);
-    Ok(head)
+    let (by, head, answer) = highest.ok_or_else(|| verdict.error())?;
+    source.recent.keep_head(&by, head.tip.at, answer);
+    Ok(marks::agreed(source, &by, head).await)
 }
 
 /// Blocks' time without a new block before the other endpoints are asked for their heads as well.
@@ -181,9 +181,10 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
     }
     let height = at.at.height;
     let reader = source.recent.take_reader(at.at);
-    let gave_it = |endpoint: &Arc<Endpoint>| reader.as_deref() == Some(endpoint.name());
+    let gave_it = |endpoint: &&Arc<Endpoint>| reader.as_deref() == Some(endpoint.name());
     let asked = operators.into_iter().map(async |(operator, endpoints)| {
-        if endpoints.iter().any(gave_it) {
+        if let Some(endpoint) = endpoints.iter().find(gave_it) {
+            source.pool.note_said(endpoint, at.at, Some(at.at));
             return Some(Voucher { operator, block: at.at });
         }
         for endpoint in endpoints {

@@ -82,7 +82,11 @@ impl EvmSource {
         });
         let count = linked.count();
         reads.truncate(count);
-        if reads.is_empty() { Err(why_nothing(ask, on).await) } else { Ok(reads) }
+        if reads.is_empty() {
+            return Err(why_nothing(ask, on).await);
+        }
+        self.headers_hold(ask, &reads.iter().map(|read| &read.header).collect::<Vec<_>>()).await?;
+        Ok(reads)
     }
 }
 
