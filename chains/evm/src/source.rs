@@ -37,7 +37,7 @@ use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
 pub use explain::{Explained, Move};
 use marks::Marks;
-use memory::Progress;
+use memory::{Progress, Recent};
 use quarrel::Quarrel;
 use range::Contracts;
 use trouble::{Trouble, Verdict};
@@ -58,6 +58,7 @@ pub struct EvmSource {
     /// The name of the endpoint that last told of a fork nobody else contradicted.
     leader: Mutex<Option<String>>,
     progress: Progress,
+    recent: Recent,
     quarrel: Quarrel,
     marks: Marks,
 }
@@ -71,6 +72,7 @@ impl EvmSource {
             range_blocks: AtomicU64::new(network.range_blocks.max(1)),
             leader: Mutex::default(),
             progress: Progress::default(),
+            recent: Recent::default(),
             quarrel: Quarrel::default(),
             marks: Marks::default(),
             pool,
@@ -150,7 +152,7 @@ impl EvmSource {
             certain &= evidence::lists_all(checked, &read.transactions);
         }
         // Only a bloom under a recomputed hash shows that something is absent.
-        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom);
+        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom, watch);
         let native = read.whole().any(|tx| decode::may_pay_native(watch, tx));
         if watch.is_empty() || !(logs || native) {
             return Ok(Some(Told { block, certain }));
