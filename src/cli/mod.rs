@@ -14,6 +14,7 @@ mod keys;
 mod networks;
 mod nodes;
 mod office;
+mod rescan;
 mod show;
 mod tenants;
 mod thresholds;
@@ -76,6 +77,8 @@ enum Command {
     /// Networks: where each stands, and going on after a halt.
     #[command(subcommand)]
     Networks(networks::Command),
+    /// Read covered heights once more, and credit what was missed there.
+    Rescan(rescan::Rescan),
     /// Confirmation policies: when money may be believed.
     #[command(subcommand)]
     Thresholds(thresholds::Command),
@@ -168,6 +171,7 @@ impl Command {
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
+            Self::Rescan(rescan) => rescan.run(office, screen).await,
             Self::Thresholds(command) => command.run(office, screen).await,
             Self::Deliveries(command) => command.run(office, screen).await,
             Self::Endpoints(command) => command.run(office, screen).await,

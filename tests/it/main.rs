@@ -4,6 +4,7 @@
 
 mod anvil;
 mod api;
+mod auditor;
 mod bad_input;
 mod cli;
 mod crash;

@@ -14,6 +14,7 @@ mod names;
 mod near;
 mod quarrel;
 mod range;
+mod reread;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -245,6 +246,16 @@ impl ChainSource for EvmSource {
             }
         }
         Ok(proven)
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        self.read_once_more(height, not_by, turn, watch).await
     }
 
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {

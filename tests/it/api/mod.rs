@@ -7,5 +7,6 @@ mod intents;
 mod layers;
 mod networks;
 mod openapi;
+mod rescans;
 mod stand;
 mod webhooks;
