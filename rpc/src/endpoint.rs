@@ -292,6 +292,8 @@ impl Endpoint {
         let request = request.headers(self.headers.clone()).timeout(self.timeout);
         let outcome = http::exchange(request, self.body_max).await;
         let took = self.around.time.now().saturating_duration_since(asked_at);
+        // A batch takes as long as its size.
+        let took = (methods.len() == 1).then_some(took);
         match outcome {
             Ok(http) => Ok(Timed { http, took, pass }),
             Err(fault) => {
@@ -364,7 +366,7 @@ enum Outgoing {
 
 struct Timed<'a> {
     http: http::Reply,
-    took: Duration,
+    took: Option<Duration>,
     pass: Pass<'a>,
 }
 
