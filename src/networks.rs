@@ -13,7 +13,7 @@ use amn_core::source::{ChainSource, Identity, SourceError};
 use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
 use amn_evm::source::EvmSource;
 use amn_evm::xpub::Xpub;
-use amn_rpc::{EndpointConfig, Pool, Secret};
+use amn_rpc::{EndpointConfig, Pool, Road, Secret};
 
 use crate::config;
 
@@ -44,9 +44,17 @@ pub struct Networks(BTreeMap<NetworkId, Served>);
 impl Networks {
     /// Reads the files of all enabled networks and builds their pools; every problem at once, each with its place.
     pub fn build(config: &config::Config) -> Result<Self, Vec<String>> {
+        Self::build_on(config, |_| Ok(Road::Live))
+    }
+
+    /// As [`Self::build`], with a road to the nodes of each network.
+    pub fn build_on(
+        config: &config::Config,
+        road: impl Fn(&NetworkId) -> Result<Road, String>,
+    ) -> Result<Self, Vec<String>> {
         let (mut served, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, network) in config.networks.iter().filter(|(_, network)| network.enabled) {
-            match Served::build(id, network, config.environment) {
+            match road(id).and_then(|road| Served::build(id, network, config.environment, &road)) {
                 Ok(one) => drop(served.insert(id.clone(), one)),
                 Err(problem) => problems.push(problem),
             }
@@ -70,7 +78,13 @@ impl Networks {
 }
 
 impl Served {
-    fn build(id: &NetworkId, network: &config::Network, environment: config::Environment) -> Result<Self, String> {
+    /// Reads a network's file and builds its pool.
+    pub fn build(
+        id: &NetworkId,
+        network: &config::Network,
+        environment: config::Environment,
+        road: &Road,
+    ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
         let mut evm = read_evm(id, network).map_err(at)?;
         let mut facts = Facts::clone(&evm.facts);
@@ -98,7 +112,7 @@ impl Served {
         let facts = Arc::new(facts);
         evm.facts = facts.clone();
         let endpoints = network.endpoints.iter().map(endpoint).collect();
-        let pool = Pool::new(id.clone(), endpoints).map_err(|error| at(error.to_string()))?;
+        let pool = Pool::on(id.clone(), endpoints, road).map_err(|error| at(error.to_string()))?;
         Ok(Self { facts, config: network.clone(), pool, kind: Kind::Evm(Box::new(evm)) })
     }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
+use bytes::Bytes;
 use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
@@ -24,6 +25,7 @@ use crate::replies;
 use crate::secret::Secret;
 use crate::shown::{Redactor, shown_url};
 use crate::standing::{Health, Identity, Standing, Usability};
+use crate::transport::{Road, Sent};
 
 /// Questions in one request: every provider that takes batches takes this many.
 const BATCH_MAX: usize = 50;
@@ -40,12 +42,12 @@ pub struct Endpoint {
     timeout: Duration,
     body_max: usize,
     client: Client,
+    road: Road,
     limits: Limits,
     redactor: Redactor,
     heads: Arc<Heads>,
     place: usize,
     standing: Mutex<Standing>,
-    next_id: AtomicU64,
     refuses_batches: AtomicBool,
 }
 
@@ -54,6 +56,7 @@ impl Endpoint {
         network: NetworkId,
         config: EndpointConfig,
         client: Client,
+        road: Road,
         heads: Arc<Heads>,
         place: usize,
     ) -> Result<Self, ConfigError> {
@@ -79,6 +82,7 @@ impl Endpoint {
             url,
             headers,
             client,
+            road,
             limits: Limits::new(&config),
             redactor,
             heads,
@@ -89,7 +93,6 @@ impl Endpoint {
             timeout: config.timeout,
             body_max: config.body_max,
             standing: Mutex::default(),
-            next_id: AtomicU64::new(1),
             refuses_batches: AtomicBool::new(false),
         })
     }
@@ -119,7 +122,7 @@ impl Endpoint {
         method: &'static str,
         params: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Answer, RpcError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = id_of(&encode(&(method, params))?);
         let question = encode(&Question { jsonrpc: "2.0", id, method, params })?;
         let reply = self.exchange(&[method], question).await?;
         let outcome = replies::one(method, id, &reply.http).map_err(|error| self.cleaned(error));
@@ -157,8 +160,7 @@ impl Endpoint {
         &self,
         calls: &[(&'static str, serde_json::Value)],
     ) -> Result<Vec<Result<Answer, RpcError>>, RpcError> {
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        let first_id = self.next_id.fetch_add(count, Ordering::Relaxed);
+        let first_id = id_of(&encode(&calls)?);
         let questions: Vec<_> = (first_id..)
             .zip(calls)
             .map(|(id, (method, params))| Question { jsonrpc: "2.0", id, method, params })
@@ -177,20 +179,22 @@ impl Endpoint {
     async fn exchange(&self, methods: &[&'static str], body: Vec<u8>) -> Result<Timed, RpcError> {
         self.may_be_asked()?;
         let questions = u32::try_from(methods.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        let Some(_seat) = self.limits.enter(questions).await else {
+        // A tape has no limits to be kept: the recording kept them.
+        let seat = if self.road.is_played() { None } else { self.limits.enter(questions).await };
+        if seat.is_none() && !self.road.is_played() {
             // Our own limit, not the node's fault: nothing is counted against it.
-            return Err(RpcError::TryOther { timed_out: false, detail: format!("{}: our own limit", self.name) });
-        };
+            return Err(RpcError::try_other(format!("{}: our own limit", self.name)));
+        }
         {
             let mut standing = self.standing();
             for method in methods {
                 standing.asked(method);
             }
         }
-        let asked_at = Instant::now();
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(self.timeout).body(body);
-        let outcome = http::exchange(request, self.body_max).await;
-        let took = asked_at.elapsed();
+        let body = Bytes::from(body);
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(self.timeout);
+        let live = http::exchange(request.body(body.clone()), self.body_max);
+        let (outcome, took) = self.road.exchange(&self.name, Sent::Calls(&body), &self.redactor, live).await;
         outcome.map(|http| Timed { http, took }).map_err(|fault| {
             let error = match fault {
                 http::Fault::Transport { timed_out, detail } => {
@@ -359,6 +363,15 @@ struct Question<'a, P: ?Sized> {
 struct Timed {
     http: http::Reply,
     took: Duration,
+}
+
+/// The id of a question follows from what is asked, so that a reply to another question is noticed and a recorded one
+/// fits the same question again: FNV-1a, in as many bits as every reader of JSON numbers keeps.
+fn id_of(question: &[u8]) -> u64 {
+    let hash = question.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash >> 16
 }
 
 fn encode(question: &impl Serialize) -> Result<Vec<u8>, RpcError> {

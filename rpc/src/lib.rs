@@ -10,7 +10,11 @@ pub mod doorbell;
 pub mod endpoint;
 pub mod error;
 pub mod pool;
+pub mod record;
+pub mod replay;
 pub mod secret;
+pub mod tape;
+pub mod transport;
 
 mod classify;
 mod envelope;
@@ -26,8 +30,11 @@ pub use doorbell::Doorbell;
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, RpcError};
 pub use pool::Pool;
+pub use record::Recorder;
+pub use replay::Player;
 pub use secret::Secret;
 pub use standing::Health;
+pub use transport::Road;
 
 /// Chooses the cryptography of this process for TLS. May be called any number of times.
 pub fn install_crypto() {

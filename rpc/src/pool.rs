@@ -13,6 +13,7 @@ use crate::config::EndpointConfig;
 use crate::endpoint::Endpoint;
 use crate::error::{ConfigError, RpcError};
 use crate::standing::Usability;
+use crate::transport::Road;
 use crate::{http, install_crypto};
 
 /// Blocks behind the best head from where an endpoint goes last. Honest nodes of one network differ by a second or
@@ -35,6 +36,11 @@ struct Shared {
 
 impl Pool {
     pub fn new(network: NetworkId, endpoints: Vec<EndpointConfig>) -> Result<Self, ConfigError> {
+        Self::on(network, endpoints, &Road::Live)
+    }
+
+    /// A pool whose requests take this road.
+    pub fn on(network: NetworkId, endpoints: Vec<EndpointConfig>, road: &Road) -> Result<Self, ConfigError> {
         install_crypto();
         let Some(first) = endpoints.first() else { return Err(ConfigError::NoEndpoints(network.to_string())) };
         let client = http::client().map_err(|what| ConfigError::Endpoint { name: first.name.clone(), what })?;
@@ -45,7 +51,7 @@ impl Pool {
             if !names.insert(config.name.clone()) {
                 return Err(ConfigError::NameTaken(config.name));
             }
-            made.push(Arc::new(Endpoint::new(network.clone(), config, client.clone(), heads.clone(), place)?));
+            made.push(Arc::new(Endpoint::new(network.clone(), config, client.clone(), road.clone(), heads.clone(), place)?));
         }
         let shared = Shared { network, endpoints: made, heads, current: AtomicUsize::new(0) };
         Ok(Self { shared: Arc::new(shared) })

@@ -6,6 +6,7 @@
 
 mod problem;
 mod reader;
+pub mod scenario;
 mod secret;
 mod sections;
 mod tree;
