@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod follower;
 pub mod networks;
 pub mod outbox;
+pub mod replay;
 pub mod stage;
 pub mod store;
 pub mod supervisor;

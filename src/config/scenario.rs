@@ -182,8 +182,12 @@ fn read(mut root: Section<'_>, file: &str) -> Option<Scenario> {
         .enumerate()
         .filter_map(|(index, section)| intent(section, file, index, &mut names))
         .collect();
-    let timeline = list(&mut root, "timeline").into_iter().filter_map(|s| step(s, file, &names)).collect();
+    let timeline: Vec<Step> = list(&mut root, "timeline").into_iter().filter_map(|s| step(s, file, &names)).collect();
     root.finish();
+    // In the order of time; what is of one time stays in the order of the file.
+    let (mut intents, mut timeline) = (intents, timeline);
+    intents.sort_by_key(|intent| intent.at_ms);
+    timeline.sort_by_key(|step| step.at_ms);
     let (network, settings) = network?;
     format?;
     Some(Scenario {

@@ -1,0 +1,1 @@
+//! Makes a scenario's folder from what happens with real nodes.
