@@ -14,3 +14,4 @@ pub mod stage;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod torture;
