@@ -60,13 +60,20 @@ pub struct House {
 
 impl House {
     /// Builds it on an empty, migrated database. `folder` is where the scenario's own files lie.
-    pub async fn build(scenario: Scenario, folder: &Path, pool: PgPool, road: Road) -> Result<Self, ReplayError> {
+    /// `clock` is moved by the house alone.
+    pub async fn build(
+        scenario: Scenario,
+        folder: &Path,
+        pool: PgPool,
+        road: Road,
+        clock: Arc<TestClock>,
+    ) -> Result<Self, ReplayError> {
         amn_rpc::install_crypto();
         let settings = settled(&scenario.settings, folder)?;
         let served = Served::build(&scenario.network, &settings, Environment::Development, &road)
             .map_err(|problem| ReplayError::Unusable(vec![problem]))?;
         store::network::register(&pool, served.family(), &served.facts, settings.balance_check).await?;
-        let clock = Arc::new(TestClock::at(scenario.begins));
+        clock.set(scenario.begins);
         let ids = SeededIds::new(scenario.seed, scenario.begins);
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let follower = Follower::new(Parts {

@@ -27,6 +27,7 @@ use amn_rpc::{Player, Road, tape};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::clock::TestClock;
 use crate::config::scenario::Scenario;
 use crate::follower::Outcome;
 use crate::store::StoreError;
@@ -197,7 +198,8 @@ impl Replay {
         let tenants: BTreeSet<String> = scenario.intents.iter().map(|intent| intent.tenant.clone()).collect();
         let tenants: Vec<String> = tenants.into_iter().collect();
         let road = Road::Played(player.clone());
-        let mut house = House::build(scenario, &self.folder, ground.pool.clone(), road).await?;
+        let clock = Arc::new(TestClock::at(scenario.begins));
+        let mut house = House::build(scenario, &self.folder, ground.pool.clone(), road, clock).await?;
         let mut backend = match &self.webhook {
             Some(webhook) => Some(backend::Backend::open(&ground.pool, webhook, &tenants, &house.clock).await?),
             None => None,
