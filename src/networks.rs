@@ -13,7 +13,7 @@ use amn_core::source::{ChainSource, Identity, SourceError};
 use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
 use amn_evm::source::EvmSource;
 use amn_evm::xpub::Xpub;
-use amn_rpc::{EndpointConfig, Pool, Road, Secret};
+use amn_rpc::{EndpointConfig, Pool, PoolSettings, Road, Secret, Time};
 
 use crate::config;
 
@@ -54,7 +54,7 @@ impl Networks {
     ) -> Result<Self, Vec<String>> {
         let (mut served, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, network) in config.networks.iter().filter(|(_, network)| network.enabled) {
-            match road(id).and_then(|road| Served::build(id, network, config.environment, &road)) {
+            match road(id).and_then(|road| Served::build(id, network, config.environment, road, Time::real())) {
                 Ok(one) => drop(served.insert(id.clone(), one)),
                 Err(problem) => problems.push(problem),
             }
@@ -83,7 +83,8 @@ impl Served {
         id: &NetworkId,
         network: &config::Network,
         environment: config::Environment,
-        road: &Road,
+        road: Road,
+        time: Time,
     ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
         let mut evm = read_evm(id, network).map_err(at)?;
@@ -112,7 +113,9 @@ impl Served {
         let facts = Arc::new(facts);
         evm.facts = facts.clone();
         let endpoints = network.endpoints.iter().map(endpoint).collect();
-        let pool = Pool::on(id.clone(), endpoints, road).map_err(|error| at(error.to_string()))?;
+        let block_time = Some(Duration::from_millis(facts.block_time_ms));
+        let settings = PoolSettings { time, block_time, road };
+        let pool = Pool::new_with(id.clone(), endpoints, settings).map_err(|error| at(error.to_string()))?;
         Ok(Self { facts, config: network.clone(), pool, kind: Kind::Evm(Box::new(evm)) })
     }
 

@@ -24,16 +24,20 @@ pub enum Road {
 }
 
 /// One request without what must not be written down.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Sent<'a> {
     /// A body of JSON-RPC: one call or several.
     Calls(&'a [u8]),
+    /// `path` begins where the endpoint's own address ends.
+    Rest { verb: &'static str, path: String, body: &'a [u8] },
 }
 
 impl Sent<'_> {
-    fn asked(self) -> Value {
+    fn asked(&self) -> Value {
         match self {
             Self::Calls(body) => tape::asked(body),
+            Self::Rest { verb, path, body: [] } => json!({ *verb: path }),
+            Self::Rest { verb, path, body } => json!({ *verb: path, "body": tape::asked(body) }),
         }
     }
 }
@@ -44,27 +48,26 @@ impl Road {
         matches!(self, Self::Played(_))
     }
 
-    /// Sends one request, and says how long it took. `live` is what sends it over the network.
+    /// Sends one request, and says how long it took where a tape has it. `live` is what sends it over the network.
     pub(crate) async fn exchange(
         &self,
         endpoint: &str,
         sent: Sent<'_>,
         redactor: &Redactor,
         live: impl Future<Output = Result<Reply, Fault>>,
-    ) -> (Result<Reply, Fault>, Duration) {
+    ) -> (Result<Reply, Fault>, Option<Duration>) {
         match self {
-            Self::Live => {
-                let began = Instant::now();
-                let outcome = live.await;
-                (outcome, began.elapsed())
+            Self::Live => (live.await, None),
+            Self::Played(player) => {
+                let (outcome, took) = player.answer(endpoint, &sent.asked());
+                (outcome, Some(took))
             }
-            Self::Played(player) => player.answer(endpoint, &sent.asked()),
             Self::Recorded(recorder) => {
                 let mut scribe =
                     Scribe { recorder, endpoint, ask: sent.asked(), began: Instant::now(), redactor, written: false };
                 let outcome = live.await;
                 let took = scribe.write(&outcome);
-                (outcome, took)
+                (outcome, Some(took))
             }
         }
     }

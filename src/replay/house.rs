@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 use std::sync::Arc;
+use std::time::Duration;
 
 use amn_core::block::Reference;
 use amn_core::engine::Command;
@@ -14,7 +15,7 @@ use amn_core::id::IntentId;
 use amn_core::source::SourceError;
 use amn_core::timestamp::Timestamp;
 use amn_evm::source::EvmSource;
-use amn_rpc::Road;
+use amn_rpc::{Road, VirtualTime};
 use sqlx::PgPool;
 use tokio::sync::Notify;
 
@@ -48,6 +49,8 @@ const ACTOR: &str = "replay";
 pub struct House {
     pub pool: PgPool,
     pub clock: Arc<TestClock>,
+    /// The same time, for the road to the nodes.
+    time: VirtualTime,
     pub served: Served,
     scenario: Scenario,
     follower: Follower<Marked<EvmSource>>,
@@ -70,12 +73,13 @@ impl House {
     ) -> Result<Self, ReplayError> {
         amn_rpc::install_crypto();
         let settings = settled(&scenario.settings, folder)?;
-        let served = Served::build(&scenario.network, &settings, Environment::Development, &road)
+        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
+        clock.set(scenario.begins);
+        let time = VirtualTime::at(since_1970(scenario.begins));
+        let served = Served::build(&scenario.network, &settings, Environment::Development, road, time.time())
             .map_err(|problem| ReplayError::Unusable(vec![problem]))?;
         store::network::register(&pool, served.family(), &served.facts, settings.balance_check).await?;
-        clock.set(scenario.begins);
         let ids = SeededIds::new(scenario.seed, scenario.begins);
-        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let follower = Follower::new(Parts {
             source: Marked::new(served.source(), tape),
             desk: Desk::new(pool.clone(), served.facts.clone()),
@@ -90,7 +94,7 @@ impl House {
             balance_check: settings.balance_check,
         });
         let intents = BTreeMap::new();
-        Ok(Self { pool, clock, served, scenario, follower, ids, intents, asked: 0, acted: 0 })
+        Ok(Self { pool, clock, time, served, scenario, follower, ids, intents, asked: 0, acted: 0 })
     }
 
     /// Asks the chain who it is, as the daemon does before it follows.
@@ -210,7 +214,9 @@ impl House {
 
     fn clock_to(&self, ms: u64) {
         let at = self.scenario.begins.millis().saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
-        self.clock.set(Timestamp::from_millis(at.max(self.scenario.begins.millis())));
+        let at = Timestamp::from_millis(at.max(self.scenario.begins.millis()));
+        self.clock.set(at);
+        self.time.advance_to(since_1970(at));
     }
 
     async fn create(&mut self, asked: &Asked) -> Result<IntentId, ReplayError> {
@@ -281,6 +287,10 @@ impl House {
             Err(CommandError::Store(error)) => Err(error.into()),
         }
     }
+}
+
+fn since_1970(at: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(at.millis()).unwrap_or(0))
 }
 
 /// The network's settings with its file found in the scenario's folder, and nowhere else.
