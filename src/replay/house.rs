@@ -154,7 +154,7 @@ impl House {
 
     /// Something new is asked for now, and becomes part of the scenario.
     pub async fn ask(&mut self, asked: Asked) -> Result<IntentId, ReplayError> {
-        let asked = Asked { at_ms: self.elapsed(), ..asked };
+        let asked = Asked { at_ms: self.moment_later(), ..asked };
         let id = self.create(&asked).await?;
         self.scenario.intents.push(asked);
         self.asked = self.scenario.intents.len();
@@ -163,11 +163,18 @@ impl House {
 
     /// Something is done now, and becomes part of the scenario. Answers why it was refused, if it was.
     pub async fn act(&mut self, act: Act) -> Result<Option<String>, ReplayError> {
-        let step = Step { at_ms: self.elapsed(), act, place: format!("timeline[{}]", self.acted) };
+        let step = Step { at_ms: self.moment_later(), act, place: format!("timeline[{}]", self.acted) };
         let refused = self.carry_out(&step).await?;
         self.scenario.timeline.push(step);
         self.acted = self.scenario.timeline.len();
         Ok(refused)
+    }
+
+    /// What is asked after a look must not be done before that look when it is played: it is a millisecond later.
+    fn moment_later(&self) -> u64 {
+        let at = self.elapsed().saturating_add(1);
+        self.clock_to(at);
+        at
     }
 
     /// One look at the chain.
