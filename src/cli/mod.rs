@@ -14,6 +14,7 @@ mod keys;
 mod networks;
 mod nodes;
 mod office;
+mod replay;
 mod show;
 mod tenants;
 mod thresholds;
@@ -65,6 +66,8 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Play a recorded scenario on a virtual clock, and compare what is told with what is expected.
+    Replay(replay::Replay),
     /// Check the configuration, the database and every endpoint, and say what to do about what is wrong.
     Check,
     /// Payment intents: what is expected, and what came.
@@ -148,6 +151,9 @@ impl Cli {
         amn_rpc::install_crypto();
         // One command needs few at a time, and the daemon needs the rest.
         config.database.max_connections = config.database.max_connections.min(4);
+        if let Command::Replay(replay) = self.command {
+            return replay.run(&config, screen).await;
+        }
         if matches!(self.command, Command::Migrate) {
             return migrate(&config, screen).await;
         }
@@ -164,7 +170,7 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
+            Self::Run | Self::Migrate | Self::Check | Self::Demo { .. } | Self::Replay(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
