@@ -1,11 +1,12 @@
 //! The daemon: opens the database, starts every task with its policy, and lives until it is told to stop.
 
+mod budget;
 mod chains;
+pub mod nodes;
 
 pub use chains::Door;
 
 use std::net::SocketAddr;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use self::nodes::Nodes;
 use crate::api::{self, AppState, auth::hash_key};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::Config;
@@ -35,6 +37,10 @@ use crate::telemetry::metric;
 /// A request to the API ends by then, whatever it waits for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A command waits for what it asks of nodes, so we look every second; and say what we know with every second look.
+const OBEY_EVERY: Duration = Duration::from_secs(1);
+const LOOKS_PER_WORD: u32 = 2;
+
 /// A network whose endpoints do not say who they are is asked again this often.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -47,6 +53,9 @@ const TIDY_AT_ONCE: i64 = 10_000;
 
 /// A request is repeated within hours, not weeks.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// A daemon that is silent for so long is not coming back.
+const REPORTS_KEPT: Duration = Duration::from_hours(24);
 
 /// Attempts are looked into within a quarter.
 const ATTEMPTS_KEPT: Duration = Duration::from_hours(90 * 24);
@@ -134,9 +143,13 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     };
     let tasks = supervisor.tasks();
     outbox(&tasks, &ground, &config)?;
-    serve_api(&tasks, &ground, &config, &networks, listener, metrics);
+    let pools = networks.iter().map(|(_, served)| served.pool.clone());
+    let daemon = store::uuid(ground.ids.next());
+    let nodes = Arc::new(Nodes::new(daemon, pool.clone(), ground.clock.clone(), pools));
+    speak_of_nodes(&tasks, &nodes);
+    serve_api(&tasks, &ground, &config, &networks, &nodes, (listener, metrics));
     for (_, served) in networks.iter() {
-        follow(&tasks, &ground, served);
+        follow(&tasks, &ground, served, &nodes);
     }
     if networks.is_empty() {
         warn!("no network is enabled: nothing is watched");
@@ -231,15 +244,16 @@ fn serve_api(
     ground: &Ground,
     config: &Config,
     networks: &Arc<Networks>,
-    listener: TcpListener,
-    metrics: PrometheusHandle,
+    nodes: &Arc<Nodes>,
+    (listener, metrics): (TcpListener, PrometheusHandle),
 ) {
-    let (upkeep, pool, of) = (metrics.clone(), ground.pool.clone(), networks.clone());
+    let (upkeep, pool, of) = (metrics.clone(), ground.pool.clone(), nodes.clone());
     tasks.start("metrics", Policy::Restart(Backoff::USUAL), move |stop| {
         let (upkeep, pool, of) = (upkeep.clone(), pool.clone(), of.clone());
         async move {
             while stop.sleep(UPKEEP_EVERY).await {
-                measure(&pool, &of);
+                measure(&pool);
+                of.measure();
                 upkeep.run_upkeep();
             }
             Ok(())
@@ -252,7 +266,7 @@ fn serve_api(
         Guard::new(guard_policy(config)),
         ground.clock.clone(),
     );
-    let (door, of) = (Arc::new(door), networks.clone());
+    let (door, of, eyes) = (Arc::new(door), nodes.clone(), nodes.clone());
     let state = AppState {
         pool: ground.pool.clone(),
         clock: ground.clock.clone(),
@@ -260,11 +274,9 @@ fn serve_api(
         chains: door.clone(),
         decide: door,
         metrics: Arc::new(move || metrics.render()),
-        endpoints: Arc::new(move |id| {
-            let health =
-                of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect::<Vec<_>>());
-            serde_json::to_value(health.unwrap_or_default()).unwrap_or_default()
-        }),
+        daemon: nodes.daemon,
+        report: Arc::new(move |network| of.report(network)),
+        look: Arc::new(move |network| eyes.look(network)),
         wake: ground.told.clone(),
         operator_key: config.auth.operator_key.as_ref().map(|key| hash_key(key.reveal())),
         metrics_token: config.server.metrics_token.as_ref().map(|token| hash_key(token.reveal())),
@@ -282,25 +294,34 @@ fn serve_api(
     });
 }
 
-/// What is known of connections and endpoints, as of now.
-fn measure(pool: &PgPool, networks: &Networks) {
+/// What is known of connections, as of now.
+fn measure(pool: &PgPool) {
     let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
     metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "idle").set(f64::from(idle));
     metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "used").set(f64::from(size.saturating_sub(idle)));
-    for (id, served) in networks.iter() {
-        for endpoint in served.pool.endpoints() {
-            let (network, health) = (id.to_string(), endpoint.health());
-            let distrusted = f64::from(u8::from(health.distrusted.is_some()));
-            metrics::gauge!(metric::RPC_DISTRUSTED, "network" => network.clone(), "endpoint" => health.name.clone())
-                .set(distrusted);
-            for (method, asked) in health.requests {
-                metrics::counter!(
-                    metric::RPC_REQUESTS, "network" => network.clone(), "endpoint" => health.name.clone(), "method" => method
-                )
-                .absolute(asked);
+}
+
+/// Says in the database what is known of nodes, and does what is asked about them there.
+fn speak_of_nodes(tasks: &Tasks, nodes: &Arc<Nodes>) {
+    let nodes = nodes.clone();
+    tasks.start("nodes", Policy::Restart(Backoff::USUAL), move |stop| {
+        let nodes = nodes.clone();
+        async move {
+            let mut looks: u32 = 0;
+            while stop.sleep(OBEY_EVERY).await {
+                looks = looks.wrapping_add(1);
+                let said = match nodes.obey().await {
+                    Ok(0) if looks.is_multiple_of(LOOKS_PER_WORD) => nodes.tell().await,
+                    other => other.map(drop),
+                };
+                if let Err(error) = said {
+                    // The followers say so too, and louder.
+                    debug!(%error, "what is known of nodes was not written");
+                }
             }
+            Ok(())
         }
-    }
+    });
 }
 
 /// Forgets answers to repeated requests and attempts of long ago, a little at a time.
@@ -315,6 +336,7 @@ fn housekeeping(tasks: &Tasks, ground: &Ground) {
                     Timestamp::from_millis(ground.clock.now().millis().saturating_sub(age))
                 };
                 store::idempotency::forget(&ground.pool, before(ANSWERS_KEPT), TIDY_AT_ONCE).await?;
+                store::pools::forget(&ground.pool, before(REPORTS_KEPT)).await?;
                 store::outbox::deliveries::forget_attempts(&ground.pool, before(ATTEMPTS_KEPT), TIDY_AT_ONCE).await?;
             }
             Ok(())
@@ -323,10 +345,14 @@ fn housekeeping(tasks: &Tasks, ground: &Ground) {
 }
 
 /// Starts what follows one network: its doorbells, and its follower once the chain has said who it is.
-fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
+fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
     let (id, bell) = (served.facts.id.clone(), Arc::new(Notify::new()));
     for endpoint in served.pool.endpoints() {
         let Some(doorbell) = endpoint.doorbell() else { continue };
+        let doorbell = match served.config.doorbell_silence {
+            Some(silence) => doorbell.with_silence(silence),
+            None => doorbell,
+        };
         let bell = bell.clone();
         tasks.start(format!("doorbell {id} {}", endpoint.name()), Policy::Restart(Backoff::USUAL), move |stop| {
             let (doorbell, bell) = (doorbell.clone(), bell.clone());
@@ -338,9 +364,9 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
             }
         });
     }
-    let (ground, served) = (ground.clone(), served.clone());
+    let (ground, served, nodes) = (ground.clone(), served.clone(), nodes.clone());
     tasks.start(format!("follower {id}"), Policy::Restart(Backoff::USUAL), move |stop| {
-        let (ground, served, bell) = (ground.clone(), served.clone(), bell.clone());
+        let (ground, served, bell, nodes) = (ground.clone(), served.clone(), bell.clone(), nodes.clone());
         async move {
             if !identified(&served, &stop).await {
                 return Ok(());
@@ -352,13 +378,14 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
                 clock: ground.clock,
                 bell,
                 told: ground.told,
-                holder: store::uuid(ground.ids.next()),
+                holder: nodes.daemon,
                 poll: served.poll(),
                 raw: served.raw(),
                 start: served.config.start,
                 balance_check: served.config.balance_check,
             };
-            Follower::new(parts).run(stop).await?;
+            let (wake, pulse) = (nodes.wake(&served.facts.id), nodes.pulse(&served.facts.id));
+            Follower::new(parts).at_pace(served.rhythm(), wake, pulse).run(stop).await?;
             Ok(())
         }
     });

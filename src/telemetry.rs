@@ -152,6 +152,18 @@ metrics_list! {
     DEAD_LETTERS = "amn_webhook_dead_letters_total", Kind::Counter, ["reason"], "Deliveries given up until somebody redrives them.";
     RPC_REQUESTS = "amn_rpc_requests_total", Kind::Counter, ["network", "endpoint", "method"], "Requests to nodes.";
     RPC_DISTRUSTED = "amn_rpc_distrusted", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint is distrusted for what it said.";
+    RPC_USABLE = "amn_rpc_usable", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint may be asked.";
+    RPC_BREAKER = "amn_rpc_breaker", Kind::Gauge(Unit::Count), ["network", "endpoint", "state"], "1 for the state that the endpoint's breaker is in: closed, open or half_open.";
+    RPC_BREAKER_TRANSITIONS = "amn_rpc_breaker_transitions_total", Kind::Counter, ["network", "endpoint", "from", "to"], "Changes of state of the endpoint's breaker.";
+    RPC_METHODS_BROKEN = "amn_rpc_broken_methods", Kind::Gauge(Unit::Count), ["network", "endpoint"], "Methods of the endpoint that are left alone while others serve.";
+    RPC_ERRORS = "amn_rpc_errors_total", Kind::Counter, ["network", "endpoint", "class"], "Answers that were none, by what had to be done.";
+    RPC_ERROR_RATE = "amn_rpc_error_rate", Kind::Gauge(Unit::Count), ["network", "endpoint"], "Share of failures among the requests of the last minutes, 0 to 1.";
+    RPC_LAG = "amn_rpc_lag_blocks", Kind::Gauge(Unit::Blocks), ["network", "endpoint"], "Blocks that the endpoint is behind the best head.";
+    RPC_LATENCY = "amn_rpc_latency_seconds", Kind::Gauge(Unit::Seconds), ["network", "endpoint"], "Moving average of the time an answer takes.";
+    RPC_HEADS_BACK = "amn_rpc_heads_back_total", Kind::Counter, ["network", "endpoint"], "Times the endpoint claimed a lower head than before.";
+    RPC_DOORBELL = "amn_rpc_doorbell_connected", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint's doorbell is connected.";
+    RPC_DOORBELL_HEADS = "amn_rpc_doorbell_heads_total", Kind::Counter, ["network", "endpoint"], "Heads that the endpoint's doorbell announced.";
+    RPC_OPERATORS = "amn_rpc_operators", Kind::Gauge(Unit::Count), ["network", "state"], "Operators whose last word agrees with our chain or contradicts it.";
     HTTP_REQUESTS = "amn_http_requests_total", Kind::Counter, ["route", "status"], "Requests to our API, by route as written and status.";
     HTTP_TIME = "amn_http_request_seconds", Kind::Histogram(Unit::Seconds), ["route"], "Duration of a request to our API.";
     DATABASE_CONNECTIONS = "amn_database_connections", Kind::Gauge(Unit::Count), ["state"], "Connections of the pool, idle and in use.";
@@ -167,9 +179,9 @@ mod tests {
     use super::*;
 
     /// Labels with few values; whoever adds one has thought about how many it has.
-    const LABELS: [&str; 13] = [
-        "endpoint", "event", "input", "kind", "lane", "method", "network", "outcome", "reason", "route", "state",
-        "status", "task",
+    const LABELS: [&str; 16] = [
+        "class", "endpoint", "event", "from", "input", "kind", "lane", "method", "network", "outcome", "reason",
+        "route", "state", "status", "task", "to",
     ];
 
     #[test]

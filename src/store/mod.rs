@@ -10,6 +10,7 @@ pub mod keys;
 mod load;
 pub mod network;
 pub mod outbox;
+pub mod pools;
 pub mod read;
 pub mod row;
 pub mod tenants;

@@ -158,6 +158,27 @@ pub async fn watches_above(
         .collect()
 }
 
+/// Whether anything is awaited of a network: an open intent, a deposit that is not settled or may still be reversed
+/// because its block is not final, or a watch whose past must be read. Where nothing is ever final, always.
+pub async fn awaits(pool: &PgPool, network: &NetworkId) -> Result<bool, StoreError> {
+    let awaited = sqlx::query_scalar!(
+        r#"
+        select exists (select from amn.intent where network_id = $1 and open)
+          or exists (select from amn.watch where network_id = $1 and backfill_from is not null)
+          or exists (select from amn.deposit where network_id = $1 and status = 'seen')
+          or exists (
+            select from amn.deposit
+            where network_id = $1 and status = 'settled'
+              and block_height > coalesce((select finalized_height from amn.network where id = $1), -1)
+          ) as "awaited!"
+        "#,
+        network.as_str(),
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(awaited)
+}
+
 /// A watch whose past must be read again.
 #[derive(Debug)]
 pub struct Backfill {
