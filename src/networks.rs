@@ -14,7 +14,7 @@ use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
 use amn_evm::source::EvmSource;
 use amn_evm::xpub::Xpub;
 use amn_rpc::config::{BreakerSettings, JSON_RPC, PoolSettings};
-use amn_rpc::{EndpointConfig, Pool, Road, Secret, Time};
+use amn_rpc::{EndpointConfig, Pool, Recorder, Road, Secret, Time};
 
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
@@ -30,6 +30,8 @@ pub struct Served {
     pub facts: SharedFacts,
     pub config: config::Network,
     pub pool: Pool,
+    /// Where its exchanges are written down, if they are.
+    pub tape: Option<Arc<Recorder>>,
     kind: Kind,
 }
 
@@ -126,9 +128,10 @@ impl Served {
         }
         let endpoints = network.endpoints.iter().map(endpoint).collect();
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
+        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
         let pool = Pool::new_with(id.clone(), endpoints, settings).map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, kind: Kind::Evm(Box::new(evm)) })
+        Ok(Self { facts, config: network.clone(), pool, tape, kind: Kind::Evm(Box::new(evm)) })
     }
 
     /// The word for the family in the database.

@@ -17,7 +17,7 @@ use super::problem::{Place, Problem};
 use super::reader::{Notes, Section};
 use super::sections::{self, missing};
 use super::tree::{self, Entry, Node, Value};
-use super::{ConfigErrors, Environment, Network};
+use super::{Breaker, ConfigErrors, Environment, Network};
 
 /// The version of this file. A reader refuses others.
 pub const FORMAT: u64 = 1;
@@ -137,6 +137,26 @@ impl Scenario {
             }
         }
     }
+}
+
+/// Gives the endpoints without a URL those of the configuration's endpoints of the same name, with all that belongs to
+/// them. Answers what is missing.
+pub fn fill_urls(scenario: &mut Scenario, config: &super::Config) -> Result<(), Vec<String>> {
+    let known = config.networks.get(&scenario.network);
+    let mut missing = Vec::new();
+    for endpoint in &mut scenario.settings.endpoints {
+        if endpoint.url.reveal().as_str().trim_end_matches('/') != NOWHERE {
+            continue;
+        }
+        match known.and_then(|network| network.endpoints.iter().find(|known| known.name == endpoint.name)) {
+            Some(known) => *endpoint = known.clone(),
+            None => missing.push(format!(
+                "{}: endpoint {}: url: must be given here or in [networks.{}] of the configuration; found neither",
+                endpoint.place, endpoint.name, scenario.network
+            )),
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(missing) }
 }
 
 /// Gives every endpoint without a URL one that leads nowhere, so that it reads as any other.
@@ -368,6 +388,23 @@ fn write_network(f: &mut fmt::Formatter<'_>, id: &NetworkId, network: &Network) 
     for endpoint in &network.endpoints {
         writeln!(f, "\n[[networks.{id}.endpoints]]\nname = {}", quoted(&endpoint.name))?;
         writeln!(f, "operator = {}", quoted(endpoint.operator.as_str()))?;
+        if let Some(kind) = &endpoint.kind {
+            writeln!(f, "kind = {}", quoted(kind))?;
+        }
+        if endpoint.order > 0 {
+            writeln!(f, "order = {}", endpoint.order)?;
+        }
+        // What bounds our requests decides how many questions go into one.
+        if let Some(rps) = endpoint.max_rps {
+            writeln!(f, "max_rps = {rps}")?;
+        }
+        if let Some(burst) = endpoint.burst {
+            writeln!(f, "burst = {burst}")?;
+        }
+        if endpoint.breaker != Breaker::default() {
+            let (failures, seconds) = (endpoint.breaker.failures, endpoint.breaker.open_for.as_secs());
+            writeln!(f, "breaker = {{ failures = {failures}, open_seconds = {seconds} }}")?;
+        }
     }
     Ok(())
 }

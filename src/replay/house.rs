@@ -73,7 +73,6 @@ impl House {
     ) -> Result<Self, ReplayError> {
         amn_rpc::install_crypto();
         let settings = settled(&scenario.settings, folder)?;
-        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         clock.set(scenario.begins);
         let time = VirtualTime::at(since_1970(scenario.begins));
         let served = Served::build(&scenario.network, &settings, Environment::Development, road, time.time())
@@ -81,7 +80,7 @@ impl House {
         store::network::register(&pool, served.family(), &served.facts, settings.balance_check).await?;
         let ids = SeededIds::new(scenario.seed, scenario.begins);
         let follower = Follower::new(Parts {
-            source: Marked::new(served.source(), tape),
+            source: Marked::new(served.source(), served.tape.clone()),
             desk: Desk::new(pool.clone(), served.facts.clone()),
             pool: pool.clone(),
             clock: clock.clone(),
@@ -183,6 +182,15 @@ impl House {
         // Numbered look by look: the feed's order is the order of commits.
         Sequencer::new(self.pool.clone(), Arc::new(Notify::new())).run_once().await.map_err(StoreError::from)?;
         Ok(outcome)
+    }
+
+    /// The height we stand at.
+    pub async fn tip(&self) -> Result<Option<i64>, ReplayError> {
+        let tip = sqlx::query_scalar("select tip_height from amn.network where id = $1")
+            .bind(self.scenario.network.as_str())
+            .fetch_one(&self.pool)
+            .await;
+        Ok(tip.map_err(StoreError::from)?)
     }
 
     /// Everything that was told, feed by feed: the operator's own first, then the tenants by name.
