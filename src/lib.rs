@@ -14,4 +14,5 @@ pub mod stage;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod testkit;
 pub mod torture;

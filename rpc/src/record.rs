@@ -188,7 +188,8 @@ impl Writing {
             Err(fault) => return Ok(fault_members(fault, redactor)),
         };
         let body = redactor.scrub(&reply.body);
-        let retry_after = reply.retry_after.map_or(String::new(), |wait| format!("\"retry_after\":{},", wait.as_secs()));
+        let retry_after =
+            reply.retry_after.map_or(String::new(), |wait| format!("\"retry_after\":{},", wait.as_secs()));
         let head = format!("\"status\":{},{retry_after}", reply.status);
         let mut hash = Sha256::new();
         hash.update(head.as_bytes());

@@ -182,7 +182,10 @@ pub(crate) fn read(folder: &Path) -> Result<Tape, TapeError> {
         before = reader.line(number, line, &before)?;
     }
     if reader.places.is_empty() {
-        return Err(TapeError::File { file: reader.file, what: "is empty; a tape begins with {\"tape\":1}".to_owned() });
+        return Err(TapeError::File {
+            file: reader.file,
+            what: "is empty; a tape begins with {\"tape\":1}".to_owned(),
+        });
     }
     Ok(reader.tape)
 }
@@ -297,9 +300,7 @@ fn read_fault(word: &str, detail: String) -> Result<Fault, String> {
         TOO_LARGE => Fault::TooLarge,
         other => {
             let other: String = other.chars().take(40).collect();
-            return Err(format!(
-                "fault: must be {TIMED_OUT}, {BROKEN}, {UNDECODABLE} or {TOO_LARGE}; found {other:?}"
-            ));
+            return Err(format!("fault: must be {TIMED_OUT}, {BROKEN}, {UNDECODABLE} or {TOO_LARGE}; found {other:?}"));
         }
     })
 }

@@ -180,7 +180,9 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } | Self::Replay(_) | Self::Record(_) => Ok(()),
+            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } | Self::Replay(_) | Self::Record(_) => {
+                Ok(())
+            }
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

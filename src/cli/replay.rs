@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use amn_scanner::config::Config;
 use amn_scanner::outbox::signature::Secret;
-use amn_scanner::replay::{self, Report, ReplayError, Server, Webhook};
+use amn_scanner::replay::{self, ReplayError, Report, Server, Webhook};
 use anyhow::Result;
 use clap::Args;
 

@@ -287,7 +287,12 @@ impl<'a> Section<'a> {
         match json_of(node) {
             Some(serde_json::Value::Object(fields)) => fields,
             _ => {
-                self.wrong(&node.place, key, "a table of texts, whole numbers, true, false, lists and tables", &shown(node));
+                self.wrong(
+                    &node.place,
+                    key,
+                    "a table of texts, whole numbers, true, false, lists and tables",
+                    &shown(node),
+                );
                 serde_json::Map::new()
             }
         }

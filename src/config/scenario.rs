@@ -83,11 +83,22 @@ pub struct Step {
 /// Intents are named as this file names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    Cancel { intent: String },
-    Accept { intent: String },
-    Assign { deposit: DepositId, intent: String },
-    Unassign { deposit: DepositId },
-    Resume { accept_fork: Option<BlockHash> },
+    Cancel {
+        intent: String,
+    },
+    Accept {
+        intent: String,
+    },
+    Assign {
+        deposit: DepositId,
+        intent: String,
+    },
+    Unassign {
+        deposit: DepositId,
+    },
+    Resume {
+        accept_fork: Option<BlockHash>,
+    },
     /// `None`: back to the network's own.
     Thresholds(Option<Policy>),
 }
@@ -161,7 +172,9 @@ pub fn fill_urls(scenario: &mut Scenario, config: &super::Config) -> Result<(), 
 
 /// Gives every endpoint without a URL one that leads nowhere, so that it reads as any other.
 fn without_urls(table: &mut tree::Table) {
-    let Some(Entry { node: Node { value: Value::Table(networks), .. }, .. }) = table.get_mut("networks") else { return };
+    let Some(Entry { node: Node { value: Value::Table(networks), .. }, .. }) = table.get_mut("networks") else {
+        return;
+    };
     for network in networks.values_mut() {
         let Value::Table(network) = &mut network.node.value else { continue };
         let Some(Entry { node: Node { value: Value::List(endpoints), .. }, .. }) = network.get_mut("endpoints") else {
@@ -295,9 +308,8 @@ fn intent(mut section: Section<'_>, file: &str, index: usize, names: &mut BTreeS
 fn step(mut section: Section<'_>, file: &str, names: &BTreeSet<String>) -> Option<Step> {
     let at_ms = section.whole("at_ms", 0..=AT_MAX);
     let act = section.word("do", &WORDS);
-    let intent = section.read("intent", "the name of an intent of this file", |text| {
-        names.contains(text).then(|| text.to_owned())
-    });
+    let intent = section
+        .read("intent", "the name of an intent of this file", |text| names.contains(text).then(|| text.to_owned()));
     let deposit = section.read("deposit", "a deposit's id: dep_ and 26 letters and digits", |text| text.parse().ok());
     let accept_fork = section.read("accept_fork", "a block hash: 64 hexadecimal digits", |text| text.parse().ok());
     let policy = section.table_if_there("policy").map(policy);
@@ -567,7 +579,11 @@ require = { confirmations = 9 }
             ("begins = \"2027", "begins = \"soon", "s.toml:6:10: begins: must be a time"),
             ("do = \"cancel\"", "do = \"cancle\"", "timeline[0].do: must be"),
             ("do = \"cancel\"\nintent = \"order \\\"1\\\"\"", "do = \"cancel\"", "timeline[0].intent: must be given"),
-            ("do = \"cancel\"\nintent = \"order \\\"1\\\"\"", "do = \"cancel\"\nintent = \"x\"", "must be the name of an"),
+            (
+                "do = \"cancel\"\nintent = \"order \\\"1\\\"\"",
+                "do = \"cancel\"\nintent = \"x\"",
+                "must be the name of an",
+            ),
             ("tenant = \"seller\"", "tenant = \"\"", "intents[0].tenant: must be"),
             ("due = \"34", "due = \"-34", "intents[0].due: must be"),
             ("paid = false", "paid = 1.5", "intents[0].metadata: must be"),

@@ -77,14 +77,8 @@ impl Backend {
         let guard = Guard::new(GuardPolicy { allow: anywhere.to_vec(), ..GuardPolicy::development() });
         guard.vet(&webhook.url).await.map_err(|refused| unusable(refused.to_string()))?;
         let settings = HttpSettings { timeout: TIMEOUT, ..HttpSettings::default() };
-        let dispatcher = Dispatcher::new(
-            pool.clone(),
-            clock.clone(),
-            Arc::new(SystemIds),
-            settings,
-            guard,
-            Arc::new(Notify::new()),
-        );
+        let dispatcher =
+            Dispatcher::new(pool.clone(), clock.clone(), Arc::new(SystemIds), settings, guard, Arc::new(Notify::new()));
         let dispatcher = dispatcher.map_err(|error| unusable(error.to_string()))?.signing_at(Arc::new(SystemClock));
         let mut db = pool.acquire().await.map_err(StoreError::from)?;
         for tenant in std::iter::once(None).chain(tenants.iter().map(|tenant| Some(tenant.as_str()))) {

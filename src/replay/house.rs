@@ -205,8 +205,7 @@ impl House {
             let mut after = 0;
             // Ends with the page that is not full.
             loop {
-                let page =
-                    feed::page(&self.pool, tenant.as_deref(), after, PAGE).await.map_err(StoreError::from)?;
+                let page = feed::page(&self.pool, tenant.as_deref(), after, PAGE).await.map_err(StoreError::from)?;
                 let full = page.len() == PAGE as usize;
                 after = page.last().map_or(after, |event| event.number);
                 bodies.extend(page.into_iter().map(|event| event.body));

@@ -135,7 +135,8 @@ fn copy_file(from: &Path, into: &Path) -> std::io::Result<()> {
 fn begin(folder: &Path, begins: Timestamp, clock: Arc<dyn Clock>) -> Result<Arc<Recorder>, String> {
     let elapsed = move || u64::try_from(clock.now().millis().saturating_sub(begins.millis())).unwrap_or(0);
     Recorder::begin(folder, tape::TAPE_BYTES_MAX, elapsed).map_err(|error| {
-        let hint = if error.kind() == std::io::ErrorKind::AlreadyExists { " (a recording needs a new folder)" } else { "" };
+        let hint =
+            if error.kind() == std::io::ErrorKind::AlreadyExists { " (a recording needs a new folder)" } else { "" };
         format!("{}: {error}{hint}", folder.display())
     })
 }
@@ -217,7 +218,9 @@ impl Recording {
             .fetch_one(pool)
             .await?;
         warn!(
-            network = id, height = tip.height.0, deposits,
+            network = id,
+            height = tip.height.0,
+            deposits,
             "the ledger of {id} is not new: the recording begins at its tip {}, without the {deposits} deposits before it",
             tip.height
         );

@@ -104,7 +104,18 @@ fn polling(polling: &Value) -> String {
 }
 
 const NODES: [&str; 12] = [
-    "NODE", "NETWORK", "OPERATOR", "STATUS", "HEAD", "BEHIND", "LATENCY", "FAILING", "ASKED/BLOCK", "TODAY", "URL", "SAID",
+    "NODE",
+    "NETWORK",
+    "OPERATOR",
+    "STATUS",
+    "HEAD",
+    "BEHIND",
+    "LATENCY",
+    "FAILING",
+    "ASKED/BLOCK",
+    "TODAY",
+    "URL",
+    "SAID",
 ];
 
 fn node_rows(network: &Value) -> Vec<[String; 12]> {
