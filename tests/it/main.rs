@@ -11,6 +11,7 @@ mod crash;
 mod deep_forks;
 mod demo;
 mod effects;
+mod fixtures;
 mod interop;
 mod lease;
 mod ledger;
