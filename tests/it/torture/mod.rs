@@ -30,6 +30,7 @@ pub fn read(rules: &[&str]) -> Vec<Rule> {
 
 /// The body that one question, or several, gets, with its status; the error where there is none.
 pub async fn post(url: &str, body: &Value) -> Result<(u16, String), reqwest::Error> {
+    amn_rpc::install_crypto();
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
 use amn_rpc::{EndpointConfig, Pool, RpcError};
-use amn_scanner::torture::OpenFace;
-use amn_scanner::torture::faults;
+use amn_scanner::torture::{OpenFace, Question, faults};
 use serde_json::{Value, json};
 
 use super::{ask, faced, post, question, read};
@@ -220,4 +219,27 @@ async fn a_delay_is_as_long_as_it_says() {
     let asked = Instant::now();
     ask(&face, "eth_chainId", json!([])).await;
     assert!(asked.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn no_fault_stumbles_over_an_answer_of_another_shape() {
+    let odd =
+        ["null", "7", "\"x\"", "[]", "{}", "[null,7,\"x\",[],{}]", "[{\"logs\":7},{\"logs\":[7]},{\"topics\":7}]"];
+    let (node, face) = faced(3, 1, &[]).await;
+    for answer in odd {
+        node.script(Some(std::sync::Arc::new(move |_, _, _| amn_evm::testkit::Reply::Result(answer.to_owned()))));
+        for kind in faults::kinds() {
+            face.set_rules(read(&[&format!("{}:methods=*+batch+push", kind.name)]));
+            for method in ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"]
+            {
+                for params in
+                    [json!([]), json!({}), json!(null), json!([{}, 7]), json!(["0x2", true]), json!(["latest"])]
+                {
+                    let asked = Question { id: json!(1), method: method.to_owned(), params };
+                    // A panic would end the test.
+                    drop(face.answer(&asked).await);
+                }
+            }
+        }
+    }
 }
