@@ -20,6 +20,7 @@ mod replay;
 mod show;
 mod tenants;
 mod thresholds;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +79,8 @@ enum Command {
     Replay(replay::Replay),
     /// Check the configuration, the database and every endpoint, and say what to do about what is wrong.
     Check,
+    /// Stand before a node and spoil its answers on purpose, by rule and seed: a test of clients, ours and others.
+    Torture(torture::Torture),
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -146,6 +149,9 @@ impl Cli {
             amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Torture(torture) = self.command {
+            return torture.run(screen).await;
+        }
         let loaded = Config::load(self.config.as_deref(), environment_variables());
         let mut config = match loaded {
             Err(errors) if matches!(self.command, Command::Check) => return Ok(check::refused(&errors, screen)),
@@ -183,9 +189,13 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } | Self::Replay(_) | Self::Record(_) => {
-                Ok(())
-            }
+            Self::Run { .. }
+            | Self::Migrate
+            | Self::Check
+            | Self::Demo { .. }
+            | Self::Replay(_)
+            | Self::Record(_)
+            | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

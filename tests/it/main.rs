@@ -21,4 +21,5 @@ mod pace;
 mod real_blocks;
 mod start_again;
 mod support;
+mod torture;
 mod two_daemons;
