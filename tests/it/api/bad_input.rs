@@ -152,6 +152,20 @@ fn others() -> Vec<Other> {
             "/v1/networks/base/rescans",
             policy(json!({ "from": "1001", "to": "18446744073709551616" })),
         ),
+        ("a node of no network", post.clone(), "/v1/networks/moonbase/endpoints/alpha-1/reset", None),
+        ("a node of nobody", post.clone(), "/v1/networks/base/endpoints/omega/reset", None),
+        (
+            "a trust that is no boolean",
+            post.clone(),
+            "/v1/networks/base/endpoints/alpha-1/reset",
+            Some(json!({ "trust": "yes" })),
+        ),
+        (
+            "a reset that asks for more",
+            post.clone(),
+            "/v1/networks/base/endpoints/alpha-1/reset",
+            Some(json!({ "forgive": true })),
+        ),
         ("thresholds of no network", get.clone(), "/v1/networks/moonbase/thresholds", None),
         ("thresholds that ask nothing", put.clone(), "/v1/networks/base/thresholds", policy(json!({ "require": {} }))),
         (

@@ -6,6 +6,7 @@ mod deposits;
 mod intents;
 mod layers;
 mod networks;
+mod nodes;
 mod openapi;
 mod rescans;
 mod stand;

@@ -68,6 +68,7 @@ struct World {
     /// Answered instead of anything else, as long as it is there.
     down: Option<SourceError>,
     salt: u64,
+    heads_asked: u64,
 }
 
 /// A handle on the invented chain; clones see the same one.
@@ -85,6 +86,7 @@ impl FakeChain {
             lagging: BTreeMap::new(),
             down: None,
             salt: 0,
+            heads_asked: 0,
         };
         let chain = Self(Arc::new(Mutex::new(world)));
         chain.mine(Vec::new());
@@ -153,6 +155,11 @@ impl FakeChain {
         };
     }
 
+    /// How often somebody looked for the head.
+    pub fn heads_asked(&self) -> u64 {
+        self.world().heads_asked
+    }
+
     pub fn down(&self, error: Option<SourceError>) {
         self.world().down = error;
     }
@@ -180,7 +187,8 @@ impl ChainSource for FakeChain {
     }
 
     async fn head(&self) -> Result<Head, SourceError> {
-        let world = self.world();
+        let mut world = self.world();
+        world.heads_asked += 1;
         world.up()?;
         let at = |height| world.at(Height(height)).ok().map(|block| block.header.at);
         let tip = world.blocks.last().ok_or_else(|| SourceError::NotYet("no block".into()))?.header;
