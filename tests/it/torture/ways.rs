@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
+use amn_evm::testkit::{Reply as NodeReply, Script};
 use amn_rpc::{EndpointConfig, Pool, RpcError};
 use amn_scanner::torture::{OpenFace, Question, faults};
 use serde_json::{Value, json};
@@ -223,22 +224,26 @@ async fn a_delay_is_as_long_as_it_says() {
 
 #[tokio::test]
 async fn no_fault_stumbles_over_an_answer_of_another_shape() {
-    let odd =
+    const ODD: [&str; 7] =
         ["null", "7", "\"x\"", "[]", "{}", "[null,7,\"x\",[],{}]", "[{\"logs\":7},{\"logs\":[7]},{\"topics\":7}]"];
     let (node, face) = faced(3, 1, &[]).await;
-    for answer in odd {
-        node.script(Some(std::sync::Arc::new(move |_, _, _| amn_evm::testkit::Reply::Result(answer.to_owned()))));
-        for kind in faults::kinds() {
-            face.set_rules(read(&[&format!("{}:methods=*+batch+push", kind.name)]));
-            for method in ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"]
-            {
-                for params in
-                    [json!([]), json!({}), json!(null), json!([{}, 7]), json!(["0x2", true]), json!(["latest"])]
-                {
-                    let asked = Question { id: json!(1), method: method.to_owned(), params };
-                    // A panic would end the test.
-                    drop(face.answer(&asked).await);
-                }
+    // Every question, also one that a fault asks by itself, gets the next of them.
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let script: Script = std::sync::Arc::new(move |_, _, _| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        NodeReply::Result(ODD[turn % ODD.len()].to_owned())
+    });
+    node.script(Some(script));
+    let params = [json!([]), json!({}), json!([{}, 7]), json!(["0x2", true]), json!(["latest"])];
+    for kind in faults::kinds() {
+        face.set_rules(read(&[&format!("{}:methods=*+batch+push", kind.name)]));
+        for (place, method) in
+            ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"].iter().enumerate()
+        {
+            for turn in 0..3 {
+                let params = params[(place + turn) % params.len()].clone();
+                // A panic would end the test.
+                drop(face.answer(&Question { id: json!(1), method: (*method).to_owned(), params }).await);
             }
         }
     }
