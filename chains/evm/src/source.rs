@@ -14,6 +14,7 @@ mod names;
 mod near;
 mod quarrel;
 mod range;
+mod reread;
 mod trouble;
 
 use std::collections::BTreeSet;
@@ -91,7 +92,17 @@ impl EvmSource {
     /// The endpoints to read from, best first, without those that others outvote. Whoever last told us
     /// of a fork leads, so that one walks back along the branch that was announced.
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        let mut endpoints = self.everybody();
+        self.in_order(self.everybody())
+    }
+
+    /// The same without those that are known not to have got so far, as long as somebody has.
+    fn endpoints_at(&self, height: Height) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.pool.for_height(height.0);
+        endpoints.retain(|endpoint| endpoint.distrusted().is_none());
+        self.in_order(endpoints)
+    }
+
+    fn in_order(&self, mut endpoints: Vec<Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
         endpoints.retain(|endpoint| !self.quarrel.outvoted(endpoint.name()));
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         endpoints.sort_by_key(|endpoint| leader.as_deref() != Some(endpoint.name()));
@@ -167,7 +178,7 @@ impl ChainSource for EvmSource {
 
     async fn header_at(&self, height: Height) -> Result<Header, SourceError> {
         let mut verdict = Verdict::default();
-        for endpoint in self.endpoints() {
+        for endpoint in self.endpoints_at(height) {
             match self.ask(&endpoint).header(height).await {
                 Ok(Some(checked)) => {
                     return Ok(checked.header());
@@ -190,7 +201,8 @@ impl ChainSource for EvmSource {
             .map(|height| height.min(up_to))
             .filter(|height| !watch.any_native() && height.above(on.tip.height) > RANGE_WORTH_IT);
         let (mut verdict, mut fork) = (Verdict::default(), None);
-        for endpoint in self.endpoints() {
+        // Whoever has the first of what is asked for can say whether it stands on ours.
+        for endpoint in self.endpoints_at(up_to.min(on.tip.height.next())) {
             let ask = self.ask(&endpoint);
             let read = match end_of_history {
                 Some(end) => match self.history(&ask, on.tip, end, watch).await {
@@ -234,6 +246,16 @@ impl ChainSource for EvmSource {
             }
         }
         Ok(proven)
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        self.read_once_more(height, not_by, turn, watch).await
     }
 
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {

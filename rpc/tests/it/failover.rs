@@ -7,7 +7,7 @@ use amn_core::block::{NetworkId, Operator};
 use amn_rpc::{ConfigError, EndpointConfig, Pool, RpcError};
 use serde_json::json;
 
-use crate::node::{Node, Says, pool};
+use crate::node::{Node, Says, pool, pool_by_hand, says_its_chain};
 
 #[tokio::test]
 async fn one_call_goes_on_to_the_node_that_answers() {
@@ -73,23 +73,15 @@ async fn a_node_that_asks_to_be_left_alone_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_node_that_keeps_failing_rests_and_is_tried_where_nothing_better_is_there() {
+async fn a_node_that_is_open_is_not_asked_where_nothing_better_is_there_either() {
     let ill = Node::that(Says::Http(500, "", String::new())).await;
-    let well = Node::that_answers("1").await;
-    let both = pool(vec![ill.config("ill"), well.config("well")]);
-    for _ in 0..3 {
-        assert!(both.endpoints()[0].call("eth_chainId", &json!([])).await.is_err());
-    }
-    assert_eq!(both.best().iter().map(|e| e.name().to_owned()).collect::<Vec<_>>(), ["well"]);
-
     let alone = pool(vec![ill.config("ill")]);
-    for _ in 0..5 {
-        assert!(alone.call("eth_chainId", &json!([])).await.is_err());
+    for method in ["eth_a", "eth_b", "eth_a", "eth_b", "eth_a", "eth_b"] {
+        assert!(alone.call(method, &json!([])).await.is_err());
     }
-    assert_eq!(ill.asked(), 8);
-    ill.now_says(Says::Http(200, "", r#"{"id":$ID,"result":"0x1"}"#.into()));
-    assert!(alone.call("eth_chainId", &json!([])).await.is_ok());
-    assert_eq!(alone.endpoints()[0].health().consecutive_failures, 0);
+    assert_eq!(ill.asked(), 5);
+    let why = alone.call("eth_a", &json!([])).await.unwrap_err();
+    assert!(why.to_string().contains("ill is left alone for") && why.to_string().contains("HTTP 500"), "{why}");
 }
 
 #[tokio::test]
@@ -117,14 +109,14 @@ async fn a_node_that_lacks_one_method_keeps_its_place_for_the_others() {
 #[tokio::test]
 async fn nobody_has_it_is_said_only_when_everybody_was_asked() {
     let lacking = Node::that_fails(-32601, "the method does not exist/is not available").await;
-    let resting = Node::that(Says::Http(500, "", String::new())).await;
-    let pool = pool(vec![lacking.config("lacking"), resting.config("resting")]);
-    for _ in 0..3 {
-        assert!(pool.endpoints()[1].call("eth_x", &json!([])).await.is_err());
+    let open = Node::that(Says::Http(500, "", String::new())).await;
+    let pool = pool(vec![lacking.config("lacking"), open.config("open")]);
+    for method in ["eth_x", "eth_y", "eth_x", "eth_y", "eth_x"] {
+        assert!(pool.endpoints()[1].call(method, &json!([])).await.is_err());
     }
     let error = pool.call("eth_x", &json!([])).await.unwrap_err();
     assert!(matches!(error, RpcError::TryOther { .. }), "{error}");
-    assert_eq!(resting.asked(), 3);
+    assert_eq!(open.asked(), 5);
 }
 
 #[tokio::test]
@@ -145,7 +137,7 @@ async fn a_laggard_goes_last_and_the_heads_of_the_pool_never_go_back() {
 #[tokio::test]
 async fn a_distrusted_node_is_not_called_and_its_head_counts_for_nothing() {
     let (liar, honest) = (Node::that_answers("1").await, Node::that_answers("1").await);
-    let pool = pool(vec![liar.config("liar"), honest.config("honest")]);
+    let (pool, clock) = pool_by_hand(vec![liar.config("liar"), honest.config("honest")]);
     pool.endpoints()[0].report_head(u64::MAX);
     pool.endpoints()[1].report_head(7);
 
@@ -161,8 +153,10 @@ async fn a_distrusted_node_is_not_called_and_its_head_counts_for_nothing() {
     assert!(pool.call("eth_chainId", &json!([])).await.is_err());
     assert_eq!([liar.asked(), honest.asked()], [0, 1]);
 
-    pool.endpoints()[0].trust_again();
-    assert_eq!(pool.call("eth_chainId", &json!([])).await.unwrap().0.name(), "liar");
+    clock.advance(Duration::from_mins(10));
+    pool.welcome_back(says_its_chain).await;
+    assert!(pool.endpoints()[0].distrusted().is_none());
+    assert!(pool.endpoints()[0].call("eth_chainId", &json!([])).await.is_ok());
 }
 
 fn in_reverse(question: &serde_json::Value) -> String {

@@ -33,6 +33,8 @@ pub struct EvmScene {
     pub network: EvmNetwork,
     pub pool: Pool,
     pub follower: Follower<EvmSource>,
+    /// The follower's name on its lease.
+    pub holder: Uuid,
     pub log: Lines,
     _listening: DefaultGuard,
 }
@@ -59,15 +61,16 @@ impl EvmScene {
         });
         let pool = Pool::new(network.facts.id.clone(), endpoints.collect()).unwrap();
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
-        let follower = follower(&db, &pool, &network, &clock, start);
-        let mut scene = Self { db, clock, network, pool, follower, log, _listening: listening };
+        let holder = Uuid::now_v7();
+        let follower = follower(&db, &pool, &network, &clock, start, holder);
+        let mut scene = Self { db, clock, network, pool, follower, holder, log, _listening: listening };
         assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins");
         scene
     }
 
     /// The follower of another daemon on the same database and nodes.
     pub fn another(&self) -> Follower<EvmSource> {
-        follower(&self.db, &self.pool, &self.network, &self.clock, None)
+        follower(&self.db, &self.pool, &self.network, &self.clock, None, Uuid::now_v7())
     }
 
     /// Rounds until nothing moves; what the last one came to.
@@ -161,6 +164,7 @@ fn follower(
     network: &EvmNetwork,
     clock: &Arc<TestClock>,
     start: Option<BlockRef>,
+    holder: Uuid,
 ) -> Follower<EvmSource> {
     Follower::new(Parts {
         source: EvmSource::new(pool.clone(), network.clone()),
@@ -169,7 +173,7 @@ fn follower(
         clock: clock.clone(),
         bell: Arc::new(Notify::new()),
         told: Arc::new(Notify::new()),
-        holder: Uuid::now_v7(),
+        holder,
         poll: Duration::from_millis(10),
         raw: |address| amn_evm::address::parse(address.as_str()).ok().map(|(_, raw)| raw.to_vec()),
         start,

@@ -238,7 +238,9 @@ async fn no_fault_stumbles_over_an_answer_of_another_shape() {
     for kind in faults::kinds() {
         face.set_rules(read(&[&format!("{}:methods=*+batch+push", kind.name)]));
         for (place, method) in
-            ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"].iter().enumerate()
+            ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"]
+                .iter()
+                .enumerate()
         {
             for turn in 0..3 {
                 let params = params[(place + turn) % params.len()].clone();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use amn_core::block::{BlockRef, Header, Height, Operator};
 use amn_core::source::{Head, Identity, SourceError, Voucher};
-use amn_rpc::Endpoint;
+use amn_rpc::{Answer, Endpoint, Probe, RpcError};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -26,22 +27,17 @@ const DECIMALS: &str = "0x313ce567";
 /// Asks every endpoint for its chain, and one that is right for the tokens' decimals.
 pub(super) async fn probe(source: &EvmSource) -> Result<Identity, SourceError> {
     let endpoints = source.pool.endpoints();
-    let chains = join_all(endpoints.iter().map(|endpoint| chain_of(endpoint))).await;
+    let chains = join_all(endpoints.iter().map(|endpoint| chain_of(source, endpoint))).await;
     let (mut right, mut foreign, mut verdict) = (Vec::new(), Vec::new(), Verdict::default());
     for (endpoint, chain) in endpoints.iter().zip(chains) {
         match chain {
-            Ok(id) if id == source.network.chain_id => {
-                if endpoint.awaits_probe() {
-                    endpoint.trust_again();
-                }
-                right.push(endpoint);
+            Ok(None) => right.push(endpoint),
+            Ok(Some(other)) => foreign.push(format!("{}: {other}", endpoint.name())),
+            // Whoever cannot say it now says it before it is asked anything.
+            Err(trouble) => {
+                endpoint.doubt();
+                verdict.add(endpoint, trouble);
             }
-            Ok(id) => {
-                let reason = format!("it speaks of chain eip155:{id}, not of {}", source.network.facts.chain);
-                foreign.push(format!("{}: {reason}", endpoint.name()));
-                endpoint.distrust(reason);
-            }
-            Err(trouble) => verdict.add(endpoint, trouble),
         }
     }
     if right.is_empty() {
@@ -57,9 +53,37 @@ pub(super) async fn probe(source: &EvmSource) -> Result<Identity, SourceError> {
     Err(verdict.error())
 }
 
-async fn chain_of(endpoint: &Endpoint) -> Result<u64, Trouble> {
-    let answer = endpoint.call("eth_chainId", &json!([])).await?;
-    Ok(parse::<Quantity>("the chain id", answer.raw())?.0)
+/// Asks an endpoint for its chain; what is wrong with it, if it is another than ours. Distrusts it then.
+async fn chain_of(source: &EvmSource, endpoint: &Arc<Endpoint>) -> Result<Option<String>, Trouble> {
+    if let Some(mut probe) = Probe::begin(endpoint) {
+        let other = source.other_chain(&read_chain(probe.call(CHAIN_ID, &json!([])).await)?);
+        match &other {
+            None => probe.right(),
+            Some(why) => probe.wrong(why.clone()),
+        }
+        return Ok(other);
+    }
+    let other = source.other_chain(&read_chain(endpoint.call(CHAIN_ID, &json!([])).await)?);
+    if let Some(why) = &other {
+        endpoint.distrust(why.clone());
+    }
+    Ok(other)
+}
+
+const CHAIN_ID: &str = "eth_chainId";
+
+fn read_chain(answer: Result<Answer, RpcError>) -> Result<Quantity, Trouble> {
+    Ok(parse::<Quantity>("the chain id", answer?.raw())?)
+}
+
+impl EvmSource {
+    fn other_chain(&self, said: &Quantity) -> Option<String> {
+        other_chain(said, self.network.chain_id)
+    }
+}
+
+fn other_chain(said: &Quantity, ours: u64) -> Option<String> {
+    (said.0 != ours).then(|| format!("it speaks of chain eip155:{}, not of eip155:{ours}", said.0))
 }
 
 async fn decimals(source: &EvmSource, ask: &Ask<'_>) -> Result<BTreeMap<amn_core::block::AssetId, u8>, Trouble> {
@@ -99,7 +123,7 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
                 if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
                     highest = Some(head);
                 }
-                if first && height >= seen && !source.progress.is_stuck_at(height, patience) {
+                if first && height >= seen && !source.progress.is_stuck_at(height, patience, source.pool.time().now()) {
                     break;
                 }
             }
@@ -112,15 +136,21 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
 /// Blocks' time without a new block before the other endpoints are asked for their heads as well.
 const STILL_BLOCKS: u64 = 3;
 
-/// Endpoints whose time of distrust is over say again who they are before they are asked anything else.
+/// Endpoints whose time of distrust or whose breaker's is over say again who they are before they are asked anything
+/// else.
 async fn welcome_back(source: &EvmSource) {
-    for endpoint in source.pool.endpoints().iter().filter(|endpoint| endpoint.awaits_probe()) {
-        match chain_of(endpoint).await {
-            Ok(id) if id == source.network.chain_id => endpoint.trust_again(),
-            Ok(id) => endpoint.distrust(format!("it speaks of chain eip155:{id}")),
-            Err(_) => {}
-        }
-    }
+    let ours = source.network.chain_id;
+    let identify = move |mut probe: Probe| {
+        let asked = async move {
+            let Ok(said) = read_chain(probe.call(CHAIN_ID, &json!([])).await) else { return };
+            match other_chain(&said, ours) {
+                None => probe.right(),
+                Some(why) => probe.wrong(why),
+            }
+        };
+        asked.boxed()
+    };
+    source.pool.welcome_back(identify).await;
 }
 
 async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
@@ -150,6 +180,7 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
         for endpoint in endpoints {
             let answer = tokio::time::timeout(PATIENCE, at_or_head(source, &endpoint, height));
             if let Ok(Some(block)) = answer.await {
+                source.pool.note_said(&endpoint, block, (block.height == height).then_some(at.at));
                 return Some(Voucher { operator, block });
             }
         }
