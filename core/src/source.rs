@@ -40,6 +40,7 @@ pub struct Watch {
     tokens: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
     native: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
     everything: Option<Everything>,
+    few: Few,
 }
 
 /// Whoever is paid, whether we know them or not.
@@ -47,6 +48,23 @@ pub struct Watch {
 struct Everything {
     native: bool,
 }
+
+/// The addresses themselves, while they are few.
+#[derive(Clone, Debug)]
+enum Few {
+    These(Arc<Vec<Box<[u8]>>>),
+    TooMany,
+}
+
+impl Default for Few {
+    fn default() -> Self {
+        Self::These(Arc::default())
+    }
+}
+
+/// Beyond so many addresses one of them seems to be in every block's summary, and looking for each costs
+/// more than it saves.
+const FEW_MAX: usize = 1_024;
 
 impl Watch {
     /// A watch on nothing.
@@ -65,6 +83,7 @@ impl Watch {
     /// Adds an address by its family's raw bytes (EVM: the 20 bytes).
     pub fn insert(&mut self, raw: &[u8], native: bool) {
         let print = fingerprint(raw);
+        self.few.add(raw);
         Arc::make_mut(&mut self.tokens).insert(print);
         if native {
             Arc::make_mut(&mut self.native).insert(print);
@@ -75,6 +94,16 @@ impl Watch {
     #[must_use]
     pub fn tokens(&self, raw: &[u8]) -> bool {
         self.everything.is_some() || self.tokens.contains(&fingerprint(raw))
+    }
+
+    /// Every address by its raw bytes, while they are few: a family whose blocks have summaries may look for
+    /// each. `None`: look for all of them in what the blocks hold.
+    #[must_use]
+    pub fn few(&self) -> Option<&[Box<[u8]>]> {
+        match &self.few {
+            Few::These(few) if self.everything.is_none() => Some(few),
+            Few::These(_) | Few::TooMany => None,
+        }
     }
 
     /// Whether native money arriving at these raw bytes may concern us.
@@ -102,6 +131,21 @@ impl Watch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.everything.is_none() && self.tokens.is_empty()
+    }
+}
+
+impl Few {
+    /// By the bytes and not by the fingerprint: two addresses that share one are both looked for.
+    fn add(&mut self, raw: &[u8]) {
+        let Self::These(few) = self else { return };
+        if few.iter().any(|known| **known == *raw) {
+            return;
+        }
+        if few.len() < FEW_MAX {
+            Arc::make_mut(few).push(raw.into());
+        } else {
+            *self = Self::TooMany;
+        }
     }
 }
 

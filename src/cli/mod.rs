@@ -14,9 +14,9 @@ mod keys;
 mod networks;
 mod nodes;
 mod office;
+mod rescan;
 mod record;
 mod replay;
-mod rescan;
 mod show;
 mod tenants;
 mod thresholds;
@@ -193,9 +193,9 @@ impl Command {
             | Self::Migrate
             | Self::Check
             | Self::Demo { .. }
-            | Self::Torture(_)
             | Self::Replay(_)
-            | Self::Record(_) => Ok(()),
+            | Self::Record(_)
+            | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

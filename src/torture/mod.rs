@@ -6,6 +6,7 @@
 
 pub mod face;
 pub mod faults;
+pub mod lies;
 pub mod rule;
 pub mod scene;
 
