@@ -4,23 +4,26 @@ use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
 use amn_evm::testkit::{Reply as NodeReply, Script};
-use amn_rpc::{EndpointConfig, Pool, RpcError};
+use amn_rpc::{Endpoint, EndpointConfig, Pool, RpcError};
 use amn_scanner::torture::{OpenFace, Question, faults};
 use serde_json::{Value, json};
 
 use super::{ask, faced, post, question, read};
 
-fn pool(face: &OpenFace) -> Pool {
-    let mut endpoint = EndpointConfig::new("a", face.url(), Operator::new("a"));
-    endpoint.timeout = Duration::from_millis(400);
-    endpoint.body_max = 1 << 20;
-    Pool::new(NetworkId::new("devnet"), vec![endpoint]).unwrap()
+/// Endpoints that lead to one face, as many as there are cases: each is asked once, so that none is remembered badly.
+fn pool(face: &OpenFace, endpoints: usize) -> Pool {
+    let endpoint = |place: usize| {
+        let mut endpoint = EndpointConfig::new(place.to_string(), face.url(), Operator::new("a"));
+        endpoint.timeout = Duration::from_millis(400);
+        endpoint.body_max = 1 << 20;
+        endpoint
+    };
+    Pool::new(NetworkId::new("devnet"), (0..endpoints).map(endpoint).collect()).unwrap()
 }
 
-/// What our own client makes of a fault: one word for what it must do next.
-async fn understood(rule: &str, method: &'static str, params: Value) -> &'static str {
-    let (_node, face) = faced(8, 1, &[rule]).await;
-    match pool(&face).endpoints()[0].call(method, &params).await {
+/// What our own client makes of an answer: one word for what it must do next.
+async fn understood(endpoint: &Endpoint, method: &'static str, params: &Value) -> &'static str {
+    match endpoint.call(method, params).await {
         Ok(_) => "answer",
         Err(RpcError::TryOther { timed_out: true, .. }) => "too late",
         Err(RpcError::TryOther { .. }) => "other",
@@ -58,18 +61,24 @@ async fn a_broken_line_is_seen_for_what_it_is() {
         ("rate-limit:retry_after=7", "cool down"),
         ("error-in-200", "other"),
     ];
-    for (rule, expected) in cases {
-        assert_eq!(understood(rule, "eth_chainId", json!([])).await, expected, "{rule}");
+    let (_node, face) = faced(8, 1, &[]).await;
+    let pool = pool(&face, cases.len());
+    for ((rule, expected), endpoint) in cases.into_iter().zip(pool.endpoints()) {
+        face.set_rules(read(&[rule]));
+        assert_eq!(understood(endpoint, "eth_chainId", &json!([])).await, expected, "{rule}");
     }
 }
 
 #[tokio::test]
 async fn every_provider_s_refusal_is_understood_by_our_client() {
     let range = json!([{ "fromBlock": "0x1", "toBlock": "0x8" }]);
+    let (_node, face) = faced(8, 1, &[]).await;
+    let pool = pool(&face, faults::refusals().count());
     let mut wrong = Vec::new();
-    for refusal in faults::refusals() {
+    for (refusal, endpoint) in faults::refusals().zip(pool.endpoints()) {
         let rule = format!("error:{}", refusal.name);
-        let understood = understood(&rule, "eth_getLogs", range.clone()).await;
+        face.set_rules(read(&[&rule]));
+        let understood = understood(endpoint, "eth_getLogs", &range).await;
         if !refusal.calls_for.understood_as().contains(&understood) {
             wrong.push(format!("{rule} ({}): {understood}", refusal.message));
         }
