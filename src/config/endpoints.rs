@@ -86,7 +86,8 @@ fn breaker(mut section: Section<'_>) -> Breaker {
 }
 
 /// Headers that carry a key. Those that say how a request is sent are ours.
-const OURS: [&str; 6] = ["host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"];
+const OURS: [&str; 6] =
+    ["host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding"];
 
 fn headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
     let mut read = Vec::new();

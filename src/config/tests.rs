@@ -456,9 +456,10 @@ fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
     let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
     let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
-    let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
-        .map(|name| (name, key))
-        .into();
+    let variables: Vec<_> =
+        ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
+            .map(|name| (name, key))
+            .into();
     let (config, asked) = Config::parse_noting(FILE, &all, env(&variables));
     let config = config.unwrap();
     assert_eq!(config.networks[&NetworkId::new("base")].endpoints.len(), 2);
