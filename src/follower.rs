@@ -10,6 +10,8 @@ pub mod pace;
 mod running;
 mod tell;
 
+pub(crate) use tell::say_effect;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

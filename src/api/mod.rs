@@ -19,6 +19,7 @@ mod nodes;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod rescans;
 mod routes;
 mod tenants;
 mod thresholds;

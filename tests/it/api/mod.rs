@@ -8,5 +8,6 @@ mod layers;
 mod networks;
 mod nodes;
 mod openapi;
+mod rescans;
 mod stand;
 mod webhooks;

@@ -236,6 +236,7 @@ impl ChainSource for FakeChain {
             coverage: if listed { Coverage::Listed } else { Coverage::Linked },
             watched: watch.version,
             operators,
+            read_by: world.operators.first().cloned(),
             checkpoint: vec![("seen".into(), end.0.to_be_bytes().to_vec())],
         })
     }
@@ -267,6 +268,23 @@ impl ChainSource for FakeChain {
         };
         let held = deposits.iter().filter(|(_, at)| world.at(at.height).is_ok_and(|b| b.header.at == *at));
         Ok(held.map(|(id, at)| (*id, *at, proven.clone())).collect())
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        _turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        let world = self.world();
+        world.up()?;
+        let mut block = world.at(height)?.clone();
+        block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
+        let by = world.operators.iter().find(|operator| not_by != Some(operator)).or(not_by);
+        block.evidence =
+            Evidence { inclusion: Inclusion::Proven, operators: by.into_iter().cloned().collect(), attestations: None };
+        Ok(block)
     }
 
     async fn balances(&self, _: &[Address], _: BlockRef) -> Result<Vec<Amount>, SourceError> {

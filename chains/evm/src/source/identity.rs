@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
-use super::quarrel;
+use super::{marks, quarrel};
 use super::trouble::{Trouble, Verdict};
 use crate::address;
 use crate::wire::{Quantity, parse};
@@ -112,16 +112,16 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     welcome_back(source).await;
     quarrel::follow_up(source).await;
     let mut verdict = Verdict::default();
-    let mut highest: Option<Head> = None;
+    let mut highest: Option<(Arc<Endpoint>, Head, Answer)> = None;
     let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_BLOCKS));
     for endpoint in source.endpoints() {
         let seen = source.pool.head_seen();
         match head_of(&source.ask(&endpoint)).await {
-            Ok(head) => {
+            Ok((head, answer)) => {
                 let height = head.tip.at.height.0;
                 let first = highest.is_none();
-                if highest.as_ref().is_none_or(|known| known.tip.at.height.0 < height) {
-                    highest = Some(head);
+                if highest.as_ref().is_none_or(|(_, known, _)| known.tip.at.height.0 < height) {
+                    highest = Some((endpoint.clone(), head, answer));
                 }
                 if first && height >= seen && !source.progress.is_stuck_at(height, patience, source.pool.time().now()) {
                     break;
@@ -130,7 +130,9 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    highest.ok_or_else(|| verdict.error())
+    let (by, head, answer) = highest.ok_or_else(|| verdict.error())?;
+    source.recent.keep_head(&by, head.tip.at, answer);
+    Ok(marks::agreed(source, &by, head).await)
 }
 
 /// Blocks' time without a new block before the other endpoints are asked for their heads as well.
@@ -153,11 +155,13 @@ async fn welcome_back(source: &EvmSource) {
     source.pool.welcome_back(identify).await;
 }
 
-async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
+/// The head of one endpoint, and its newest block as it gave it.
+async fn head_of(ask: &Ask<'_>) -> Result<(Head, Answer), Trouble> {
     let call = |tag: &str| ("eth_getBlockByNumber", json!([tag, false]));
     let mut answers = ask.batch(&[call("latest"), call("safe"), call("finalized")]).await?.into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Err(amn_rpc::RpcError::NotYet("no answer".to_owned())));
-    let tip = ask.read_latest(next())?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
+    let latest = next()?;
+    let tip = ask.read_latest(Ok(latest.clone()))?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
     // A tag that the node does not know is no tag; that it lies about one is another matter.
     let mut tag = || match ask.read_header(next()) {
         Ok(checked) => Ok(checked.map(|checked| checked.header().at).filter(|at| at.height <= tip.at.height)),
@@ -165,7 +169,7 @@ async fn head_of(ask: &Ask<'_>) -> Result<Head, Trouble> {
         Err(_) => Ok(None),
     };
     let (safe, finalized) = (tag()?, tag()?);
-    Ok(Head { tip, safe, finalized })
+    Ok((Head { tip, safe, finalized }, latest))
 }
 
 /// What each operator has at a height, or at its own head where that is lower. Who does not answer is
@@ -176,7 +180,13 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
         operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
     }
     let height = at.at.height;
+    let reader = source.recent.take_reader(at.at);
+    let gave_it = |endpoint: &&Arc<Endpoint>| reader.as_deref() == Some(endpoint.name());
     let asked = operators.into_iter().map(async |(operator, endpoints)| {
+        if let Some(endpoint) = endpoints.iter().find(gave_it) {
+            source.pool.note_said(endpoint, at.at, Some(at.at));
+            return Some(Voucher { operator, block: at.at });
+        }
         for endpoint in endpoints {
             let answer = tokio::time::timeout(PATIENCE, at_or_head(source, &endpoint, height));
             if let Ok(Some(block)) = answer.await {

@@ -46,6 +46,7 @@ impl EvmSource {
         let Some(tip) = blocks.last().map(|block| block.header) else {
             return Err(Trouble::NotYet(format!("the receipts of block {} are not there", on.height.next())));
         };
+        self.recent.keep_read(ask.endpoint, tip.at);
         Ok(Segment {
             parent: on,
             blocks,
@@ -53,6 +54,7 @@ impl EvmSource {
             coverage: Coverage::Linked,
             watched: watch.version,
             operators: BTreeSet::from([ask.endpoint.operator().clone()]),
+            read_by: Some(ask.endpoint.operator().clone()),
             checkpoint: Vec::new(),
         })
     }
@@ -61,9 +63,16 @@ impl EvmSource {
     async fn linked(&self, ask: &Ask<'_>, on: BlockRef, up_to: Height, whole: bool) -> Result<Vec<Read>, Trouble> {
         let most = if whole { WHOLE_BLOCKS_MAX } else { BLOCKS_MAX };
         let end = up_to.0.min(on.height.0.saturating_add(most));
+        // The head was given with the names of its transactions when it was asked for.
+        let head = if whole { None } else { self.recent.head(ask.endpoint, Height(end)) };
+        let last = end.saturating_sub(u64::from(head.is_some()));
         let mut reads = Vec::new();
-        if end > on.height.0 {
-            reads = ask.blocks(on.height.next().0..=end, whole).await?;
+        if last > on.height.0 {
+            reads = ask.blocks(on.height.next().0..=last, whole).await?;
+        }
+        if let Some(head) = head.filter(|_| end > on.height.0) {
+            // Where one in between is missing, it stands on nothing and falls away below.
+            reads.extend(ask.read(Ok(head), Height(end))?);
         }
         let mut parent = on.hash.0;
         // A break in the links is a reorg between two questions: the next call meets it at its tip.
@@ -74,7 +83,11 @@ impl EvmSource {
         });
         let count = linked.count();
         reads.truncate(count);
-        if reads.is_empty() { Err(why_nothing(ask, on).await) } else { Ok(reads) }
+        if reads.is_empty() {
+            return Err(why_nothing(ask, on).await);
+        }
+        self.headers_hold(ask, &reads.iter().map(|read| &read.header).collect::<Vec<_>>()).await?;
+        Ok(reads)
     }
 }
 
