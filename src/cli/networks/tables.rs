@@ -218,7 +218,7 @@ fn total(counts: &Map<String, Value>) -> u64 {
 /// Names and their values, those that are nothing left out.
 fn words(of: &Value) -> String {
     let mut line = String::new();
-    for (name, value) in of.as_object().into_iter().flatten().filter(|(_, value)| **value != Value::from(0)) {
+    for (name, value) in of.as_object().into_iter().flatten().filter(|(_, value)| value.as_u64() != Some(0)) {
         let comma = if line.is_empty() { "" } else { ", " };
         let _ = write!(line, "{comma}{name} {}", text(value));
     }
