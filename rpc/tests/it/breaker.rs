@@ -204,9 +204,8 @@ async fn whoever_is_below_a_height_is_not_asked_for_it_while_somebody_is_not() {
     let (low, high) = (Node::that_answers("1").await, Node::that_answers("1").await);
     let configs: Vec<EndpointConfig> = vec![low.config("low"), high.config("high")];
     let (pool, _clock) = pool_by_hand(configs);
-    let names = |height: u64| {
-        pool.for_height(height).iter().map(|endpoint| endpoint.name().to_owned()).collect::<Vec<_>>()
-    };
+    let names =
+        |height: u64| pool.for_height(height).iter().map(|endpoint| endpoint.name().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(100), ["low", "high"], "nobody said anything yet");
     pool.endpoints()[0].report_head(99);
     pool.endpoints()[1].report_head(100);
