@@ -6,7 +6,11 @@
 mod backfill;
 mod balances;
 mod fork;
+pub mod pace;
+mod running;
 mod tell;
+
+pub(crate) use tell::say_effect;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +23,11 @@ use amn_core::source::{ChainSource, Head, Position, SourceError, Voucher, Watch,
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
+use self::running::Running;
+pub use self::running::{Pulse, Woken};
 use crate::clock::Clock;
 use crate::store::decide::{CommandError, Decision, Desk};
 use crate::store::{StoreError, network};
@@ -92,6 +98,7 @@ pub struct Follower<S> {
     watch: Watch,
     watch_read_at: Timestamp,
     alarms: BTreeMap<(&'static str, String), Timestamp>,
+    running: Running,
 }
 
 /// Why a follower stops: the database is gone, or a row is not what it must be.
@@ -102,6 +109,7 @@ impl<S: ChainSource> Follower<S> {
     pub fn new(parts: Parts<S>) -> Self {
         let never = Timestamp::from_millis(i64::MIN);
         Self {
+            running: Running::steady(parts.poll),
             parts,
             known: None,
             checkpoint: Vec::new(),
@@ -118,49 +126,6 @@ impl<S: ChainSource> Follower<S> {
 
     fn network(&self) -> NetworkId {
         self.parts.desk.facts().id.clone()
-    }
-
-    /// Rounds until `stop`. Between rounds it waits for the bell, or for the polling interval.
-    pub async fn run(mut self, stop: crate::supervisor::Stop) -> Result<(), FollowError> {
-        let mut failures: u32 = 0;
-        loop {
-            let outcome = tokio::select! {
-                // A round is cut only before its commit or after it: both lose nothing.
-                () = stop.requested() => break,
-                outcome = self.round() => outcome,
-            };
-            let pause = match outcome {
-                Ok(Outcome::Advanced) => {
-                    failures = 0;
-                    continue;
-                }
-                Ok(Outcome::Idle) => {
-                    failures = 0;
-                    self.parts.poll
-                }
-                Ok(Outcome::Standby | Outcome::Halted) => LEASE / 10,
-                Ok(Outcome::Waiting(why)) => {
-                    failures = failures.saturating_add(1);
-                    self.say_alarm(&Alarm { kind: "waiting_for_source", detail: why.to_string() });
-                    backoff(self.parts.poll, failures)
-                }
-                Err(error @ StoreError::Row(_)) => return Err(error),
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    self.known = None;
-                    warn!(network = %self.network(), %error, "the database did not answer; trying again");
-                    backoff(Duration::from_millis(200), failures)
-                }
-            };
-            tokio::select! {
-                () = stop.requested() => break,
-                () = self.parts.bell.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-        // Another daemon need not wait for the end of a lease that nobody uses.
-        let _ = network::release(&self.parts.pool, &self.network(), self.parts.holder).await;
-        Ok(())
     }
 
     /// One look at the network: at most one stretch, what the network says of it, and what is owed to newer watches.
@@ -469,11 +434,6 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-/// Twice the pause for each failure, at most half a minute: a chain that comes back is followed soon.
-fn backoff(first: Duration, failures: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(Duration::from_secs(30))
 }
 
 fn millis(span: Duration) -> i64 {

@@ -1,34 +1,35 @@
 //! One node: asks it, understands what it says, and remembers how it behaves.
 
-use std::collections::BTreeSet;
+mod known;
+mod pass;
+
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
+use bytes::Bytes;
 use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::answer::Answer;
-use crate::breaker::{Outcome, Refused};
-use crate::choice::Candidate;
 use crate::config::EndpointConfig;
 use crate::doorbell::{Doorbell, Heard};
 use crate::error::{ConfigError, RpcError};
 use crate::heads::Heads;
-use crate::health::Health;
 use crate::http;
 use crate::limits::Limits;
 use crate::replies;
 use crate::secret::Secret;
 use crate::shown::{Redactor, shown_url};
-use crate::standing::{Standing, Usability, whole_seconds};
+use crate::standing::Standing;
 use crate::time::Time;
+use crate::transport::{Road, Sent};
+use pass::{Pass, blame, distinct};
 
 /// Questions in one request: every provider that takes batches takes this many.
 const BATCH_MAX: usize = 50;
@@ -40,6 +41,7 @@ pub(crate) struct Surroundings {
     pub(crate) heads: Arc<Heads>,
     pub(crate) time: Time,
     pub(crate) block_time: Option<Duration>,
+    pub(crate) road: Road,
 }
 
 /// One RPC node of a network.
@@ -61,7 +63,6 @@ pub struct Endpoint {
     place: usize,
     standing: Mutex<Standing>,
     heard: Arc<Heard>,
-    next_id: AtomicU64,
     refuses_batches: AtomicBool,
 }
 
@@ -114,7 +115,6 @@ impl Endpoint {
             ws: config.ws,
             timeout: config.timeout,
             body_max: config.body_max,
-            next_id: AtomicU64::new(1),
             refuses_batches: AtomicBool::new(false),
         })
     }
@@ -173,9 +173,9 @@ impl Endpoint {
         method: &'static str,
         params: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Answer, RpcError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = id_of(&encode(&(method, params))?);
         let question = encode(&Question { jsonrpc: "2.0", id, method, params })?;
-        let reply = self.exchange(pass, &[method], Outgoing::Post(self.url.clone(), question)).await?;
+        let reply = self.exchange(pass, &[method], Outgoing::Post(self.url.clone(), question.into())).await?;
         let outcome = replies::one(method, id, &reply.http).map_err(|error| self.cleaned(error));
         reply.pass.settle(&[(method, outcome.as_ref().err())], reply.took);
         outcome
@@ -203,7 +203,7 @@ impl Endpoint {
         path: &[&str],
         body: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Answer, RpcError> {
-        self.rest(self.pass(&[route])?, route, Outgoing::Post(self.address(path, &[]), encode(body)?)).await
+        self.rest(self.pass(&[route])?, route, Outgoing::Post(self.address(path, &[]), encode(body)?.into())).await
     }
 
     async fn rest(&self, pass: Pass<'_>, route: &'static str, sent: Outgoing) -> Result<Answer, RpcError> {
@@ -251,18 +251,22 @@ impl Endpoint {
         Ok(outcomes)
     }
 
+    /// Whether it has refused a batch: then every question is a request of its own.
+    pub fn refuses_batches(&self) -> bool {
+        self.refuses_batches.load(Ordering::Relaxed)
+    }
+
     async fn batch_once(
         &self,
         calls: &[(&'static str, serde_json::Value)],
     ) -> Result<Vec<Result<Answer, RpcError>>, RpcError> {
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        let first_id = self.next_id.fetch_add(count, Ordering::Relaxed);
+        let first_id = id_of(&encode(&calls)?);
         let questions: Vec<_> = (first_id..)
             .zip(calls)
             .map(|(id, (method, params))| Question { jsonrpc: "2.0", id, method, params })
             .collect();
         let methods: Vec<_> = calls.iter().map(|(method, _)| *method).collect();
-        let sent = Outgoing::Post(self.url.clone(), encode(&questions)?);
+        let sent = Outgoing::Post(self.url.clone(), encode(&questions)?.into());
         let reply = self.exchange(self.pass(&methods)?, &methods, sent).await?;
         let mut outcomes = replies::many(&methods, first_id, &reply.http).map_err(|error| self.cleaned(error));
         for outcome in outcomes.iter_mut().flatten() {
@@ -280,19 +284,26 @@ impl Endpoint {
         sent: Outgoing,
     ) -> Result<Timed<'a>, RpcError> {
         let questions = u32::try_from(methods.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        let Some(_seat) = self.limits.enter(questions).await else {
+        // A tape has no limits to be kept: the recording kept them.
+        let seat = if self.around.road.is_played() { None } else { self.limits.enter(questions).await };
+        if seat.is_none() && !self.around.road.is_played() {
             // Our own limit, not the node's fault: nothing is counted against it.
-            return Err(RpcError::TryOther { timed_out: false, detail: format!("{}: our own limit", self.name) });
-        };
+            return Err(RpcError::try_other(format!("{}: our own limit", self.name)));
+        }
         self.standing().asked(methods, self.around.time.day());
         let asked_at = self.around.time.now();
-        let request = match sent {
-            Outgoing::Post(url, body) => self.client.post(url).body(body),
-            Outgoing::Get(url) => self.client.get(url),
+        let (request, written) = match &sent {
+            Outgoing::Post(url, body) => {
+                (self.client.post(url.clone()).body(body.clone()), self.written("POST", url, body))
+            }
+            Outgoing::Get(url) => (self.client.get(url.clone()), self.written("GET", url, &[])),
         };
-        let request = request.headers(self.headers.clone()).timeout(self.timeout);
-        let outcome = http::exchange(request, self.body_max).await;
-        let took = self.around.time.now().saturating_duration_since(asked_at);
+        let live = http::exchange(request.headers(self.headers.clone()).timeout(self.timeout), self.body_max);
+        let (outcome, took) = self.around.road.exchange(&self.name, written, &self.redactor, live).await;
+        // A tape tells how long it took; a clock that is moved by hand knows of no time in between.
+        let took = took.unwrap_or_else(|| self.around.time.now().saturating_duration_since(asked_at));
+        // A batch takes as long as its size.
+        let took = (methods.len() == 1).then_some(took);
         match outcome {
             Ok(http) => Ok(Timed { http, took, pass }),
             Err(fault) => {
@@ -302,6 +313,20 @@ impl Endpoint {
                 Err(error)
             }
         }
+    }
+
+    /// The request as a tape tells it: without the part of the address that is ours alone.
+    fn written<'a>(&self, verb: &'static str, url: &Url, body: &'a [u8]) -> Sent<'a> {
+        if *url == self.url {
+            return Sent::Calls(body);
+        }
+        let base = self.url.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base).unwrap_or(url.path());
+        let own = self.url.query().unwrap_or_default();
+        let query = url.query().unwrap_or_default();
+        let query = query.strip_prefix(own).unwrap_or(query).trim_start_matches('&');
+        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Sent::Rest { verb, path, body }
     }
 
     fn meaning(&self, fault: http::Fault, methods: &[&'static str]) -> RpcError {
@@ -314,75 +339,6 @@ impl Endpoint {
             http::Fault::TooLarge if methods.len() > 1 || methods == ["eth_getLogs"] => RpcError::Split { hint: None },
             http::Fault::TooLarge => RpcError::malformed(format!("a body of over {} bytes", self.body_max)),
         }
-    }
-
-    /// Leave to ask for these methods now.
-    fn pass(&self, methods: &[&'static str]) -> Result<Pass<'_>, RpcError> {
-        let now = self.around.time.now();
-        let mut standing = self.standing();
-        let because = |standing: &Standing| standing.last_error().unwrap_or("no reason known").to_owned();
-        match standing.usability(now) {
-            Usability::Ready => {}
-            Usability::Cooling(wait) => return Err(RpcError::CoolDown { wait, detail: because(&standing) }),
-            Usability::Open(left) => {
-                let (name, why) = (&self.name, because(&standing));
-                let seconds = whole_seconds(left);
-                return Err(RpcError::try_other(format!("{name} is left alone for {seconds} s: {why}")));
-            }
-            Usability::AwaitsProbe => {
-                let why = standing.distrusted().map_or_else(|| because(&standing), str::to_owned);
-                return Err(RpcError::try_other(format!("{} has yet to say who it is: {why}", self.name)));
-            }
-            Usability::Distrusted(_) => {
-                let reason = standing.distrusted().unwrap_or_default();
-                return Err(RpcError::try_other(format!("{} is distrusted: {reason}", self.name)));
-            }
-        }
-        match standing.admit(methods, now) {
-            Ok(probed) => Ok(Pass { endpoint: self, probed, of_probe: false, settled: false }),
-            Err(Refused { method, .. }) => {
-                let (name, what) = (&self.name, method.unwrap_or("everything"));
-                Err(RpcError::try_other(format!("{name} fails with {what}: {}", because(&standing))))
-            }
-        }
-    }
-
-    fn count(&self, pass: &Pass<'_>, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
-        let name = self.name.as_str();
-        for (method, error) in outcomes {
-            if let Some(error) = error {
-                tracing::debug!(network = %self.around.network, endpoint = name, method, %error, "endpoint {name} said: {error}");
-            }
-        }
-        let now = self.around.time.now();
-        let mut standing = self.standing();
-        if pass.of_probe {
-            outcomes.iter().for_each(|(_, error)| standing.note(*error, now));
-            return;
-        }
-        let before = (standing.usability(now) == Usability::Ready, standing.broken(now));
-        standing.answered(outcomes, &pass.probed, took, now);
-        let after = (standing.usability(now), standing.broken(now));
-        drop(standing);
-        if before.0 {
-            self.tell(after.0, outcomes.iter().find_map(|(_, error)| *error));
-        }
-        for method in after.1.iter().filter(|method| !before.1.contains(method)) {
-            tracing::info!(
-                network = %self.around.network, endpoint = name, method,
-                "endpoint {name} of {} is not asked for {method} for a while: it keeps failing", self.around.network,
-            );
-        }
-    }
-
-    /// Says once that it is no longer called.
-    fn tell(&self, usability: Usability, error: Option<&RpcError>) {
-        let (Usability::Open(wait) | Usability::Cooling(wait)) = usability else { return };
-        let Some(error) = error else { return };
-        tracing::info!(
-            network = %self.around.network, endpoint = %self.name, %error, seconds = wait.as_secs(),
-            "endpoint {} of {} is left alone for {} s: {error}", self.name, self.around.network, wait.as_secs(),
-        );
     }
 
     /// Nodes like to repeat our key to us.
@@ -399,160 +355,6 @@ impl Endpoint {
             RpcError::Malformed(text) => RpcError::Malformed(clean(text)),
             RpcError::Split { hint } => RpcError::Split { hint },
         }
-    }
-
-    /// It contradicted a proven fact: it is not called for ten minutes, and not used until [`Self::trust_again`].
-    pub fn distrust(&self, reason: impl Into<String>) {
-        let reason = self.redactor.clean(&reason.into());
-        self.around.heads.forget(self.place);
-        if self.standing().distrust(reason.clone(), self.around.time.now()) {
-            tracing::warn!(
-                network = %self.around.network, endpoint = %self.name, %reason,
-                "endpoint {} of {} is distrusted: {reason}", self.name, self.around.network,
-            );
-        }
-    }
-
-    /// Why it is distrusted, if it is.
-    pub fn distrusted(&self) -> Option<String> {
-        self.standing().distrusted().map(str::to_owned)
-    }
-
-    /// Whether it may be asked who it is: its time of distrust or its breaker's is over, or it is in doubt.
-    pub fn awaits_probe(&self) -> bool {
-        self.standing().awaits_probe(self.around.time.now())
-    }
-
-    /// It did not say who it is when it was asked: it is not used until a probe finds it right.
-    pub fn doubt(&self) {
-        self.standing().doubt();
-    }
-
-    /// A person says that it is well: closes its breakers and ends its cool-down. Distrust stays: see
-    /// [`Self::reconsider`].
-    pub fn reset(&self) {
-        self.standing().reset();
-        tracing::info!(network = %self.around.network, endpoint = %self.name, "endpoint {} was reset by hand", self.name);
-    }
-
-    /// A person ends its time of distrust: it is asked who it is with the next round, and trusted if it says so rightly.
-    pub fn reconsider(&self) {
-        self.standing().reconsider(self.around.time.now());
-    }
-
-    pub(crate) fn begin_probe(&self) -> bool {
-        self.standing().begin_probe(self.around.time.now())
-    }
-
-    pub(crate) fn end_probe(&self, outcome: Outcome) {
-        let now = self.around.time.now();
-        let mut standing = self.standing();
-        let was_open = standing.usability(now) != Usability::Ready;
-        let was_distrusted = standing.probed(outcome, now);
-        let after = standing.usability(now);
-        drop(standing);
-        let (network, name) = (&self.around.network, self.name.as_str());
-        match outcome {
-            Outcome::Served if was_distrusted => {
-                tracing::info!(%network, endpoint = name, "endpoint {name} is trusted again");
-            }
-            Outcome::Served if was_open => tracing::info!(%network, endpoint = name, "endpoint {name} serves again"),
-            Outcome::Failed if !was_open => {
-                tracing::info!(%network, endpoint = name, ?after, "endpoint {name} of {network} is left alone: it cannot say who it is");
-            }
-            Outcome::Served | Outcome::Failed | Outcome::Nothing => {}
-        }
-    }
-
-    /// What head it claims. A distrusted endpoint's claims count for nothing.
-    pub fn report_head(&self, height: u64) {
-        let now = self.around.time.now();
-        let mut standing = self.standing();
-        if standing.distrusted().is_some() {
-            return;
-        }
-        if !standing.claimed(height, now) {
-            tracing::debug!(network = %self.around.network, endpoint = %self.name, head = height, "endpoint {} went back to {height}", self.name);
-        }
-        self.around.heads.claim(self.place, height, now);
-    }
-
-    /// It gave a block of this height, so that its head is there or above. Reading history makes no laggard.
-    pub fn report_block(&self, height: u64) {
-        let now = self.around.time.now();
-        let mut standing = self.standing();
-        if standing.distrusted().is_none() {
-            standing.has(height, now);
-            self.around.heads.claim(self.place, height, now);
-        }
-    }
-
-    /// Its standing. Whether it is the one in use is known to [`crate::Pool::health`] only.
-    pub fn health(&self) -> Health {
-        let (now, day) = (self.around.time.now(), self.around.time.day());
-        let standing = self.standing();
-        let usability = standing.usability(now);
-        Health {
-            name: self.name.clone(),
-            operator: self.operator.as_str().to_owned(),
-            kind: self.kind.clone(),
-            order: self.order,
-            shown_url: self.shown_url.clone(),
-            usable: usability == Usability::Ready,
-            current: false,
-            head: standing.head().map(|(head, _)| head),
-            lag: standing.head().map(|(head, heard)| self.around.heads.lag_of(head, heard)),
-            heads_went_back: standing.went_back(),
-            consecutive_failures: standing.consecutive_failures(),
-            breaker: standing.breaker(now),
-            error_rate_permille: standing.error_permille(now),
-            cooling_seconds: match usability {
-                Usability::Open(wait) | Usability::Cooling(wait) | Usability::Distrusted(wait) => {
-                    Some(whole_seconds(wait))
-                }
-                Usability::Ready | Usability::AwaitsProbe => None,
-            },
-            distrusted: standing.distrusted().map(str::to_owned),
-            requests: standing.requests().clone(),
-            requests_today: standing.requests_of(day),
-            errors: standing.errors().clone(),
-            last_error: standing.last_error().map(str::to_owned),
-            latency_us: standing.latency().map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
-            doorbell: self.ws.is_some().then(|| self.heard.health(now)),
-        }
-    }
-
-    /// Where it stands in the configuration.
-    pub(crate) fn place(&self) -> usize {
-        self.place
-    }
-
-    pub(crate) fn usability(&self) -> Usability {
-        self.standing().usability(self.around.time.now())
-    }
-
-    /// What the choice goes by; `None` where it is not to be asked.
-    pub(crate) fn candidate(&self, now: Instant) -> Option<Candidate> {
-        let standing = self.standing();
-        (standing.usability(now) == Usability::Ready).then(|| Candidate {
-            place: self.place,
-            order: self.order,
-            lag: standing.head().map_or(0, |(head, heard)| self.around.heads.lag_of(head, heard)),
-            error_permille: standing.error_permille(now),
-            latency: standing.latency(),
-        })
-    }
-
-    /// Whether nothing that it said shows its head to be below this height.
-    pub(crate) fn may_have(&self, height: u64) -> bool {
-        let now = self.around.time.now();
-        let known = self.standing().head();
-        let gone_on = |heard: Instant| {
-            let passed = now.saturating_duration_since(heard).as_micros();
-            let blocks = self.around.block_time.map_or(0, |time| passed / time.as_micros().max(1));
-            u64::try_from(blocks).unwrap_or(u64::MAX)
-        };
-        known.is_none_or(|(head, heard)| head.saturating_add(gone_on(heard)) >= height)
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -582,72 +384,27 @@ struct Question<'a, P: ?Sized> {
 
 /// What is sent and where to.
 enum Outgoing {
-    Post(Url, Vec<u8>),
+    Post(Url, Bytes),
     Get(Url),
+}
+
+/// The id of a question follows from what is asked, so that a reply to another question is noticed and a recorded one
+/// fits the same question again: FNV-1a, in as many bits as every reader of JSON numbers keeps.
+fn id_of(question: &[u8]) -> u64 {
+    let hash = question
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash >> 16
 }
 
 struct Timed<'a> {
     http: http::Reply,
-    took: Duration,
+    took: Option<Duration>,
     pass: Pass<'a>,
-}
-
-/// Leave to ask. Where it was given to find out whether a broken method is well again, that is not known until it is
-/// settled; where nobody waits for the answer, the next question may find out.
-struct Pass<'a> {
-    endpoint: &'a Endpoint,
-    probed: Vec<&'static str>,
-    /// Part of a probe of the identity, which counts by itself.
-    of_probe: bool,
-    settled: bool,
-}
-
-impl<'a> Pass<'a> {
-    const fn of_probe(endpoint: &'a Endpoint) -> Self {
-        Self { endpoint, probed: Vec::new(), of_probe: true, settled: false }
-    }
-
-    /// What came of it, for each method once.
-    fn settle(mut self, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
-        self.settled = true;
-        self.endpoint.count(&self, outcomes, took);
-    }
-}
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        if !self.settled && !self.probed.is_empty() {
-            let now = self.endpoint.around.time.now();
-            self.endpoint.standing().abandoned(&self.probed, now);
-        }
-    }
 }
 
 fn encode(question: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, RpcError> {
     serde_json::to_vec(question).map_err(|error| RpcError::Rejected { code: 0, message: error.to_string() })
-}
-
-/// What a batch says of each method: a wish to be left alone in any of its replies, or a trouble in all of them.
-fn blame<'a>(
-    methods: &[&'static str],
-    outcomes: &'a Result<Vec<Result<Answer, RpcError>>, RpcError>,
-) -> Vec<(&'static str, Option<&'a RpcError>)> {
-    let outcomes = match outcomes {
-        Ok(outcomes) => outcomes,
-        Err(error) => return distinct(methods).into_iter().map(|method| (method, Some(error))).collect(),
-    };
-    let of =
-        |method| methods.iter().zip(outcomes).filter(move |(name, _)| **name == method).map(|(_, outcome)| outcome);
-    let blamed = |method| {
-        let mut errors = of(method).filter_map(|outcome| outcome.as_ref().err());
-        let cools = errors.clone().find(|error| matches!(error, RpcError::CoolDown { .. }));
-        cools.or_else(|| if of(method).all(Result::is_err) { errors.next() } else { None })
-    };
-    distinct(methods).into_iter().map(|method| (method, blamed(method))).collect()
-}
-
-fn distinct(methods: &[&'static str]) -> BTreeSet<&'static str> {
-    methods.iter().copied().collect()
 }
 
 fn parse_url(url: &Secret, schemes: [&str; 2]) -> Option<Url> {

@@ -149,8 +149,14 @@ fn every_wrong_value_is_named_with_its_place_what_is_allowed_and_what_was_found(
 /// As above, on top of a network that is right.
 const WRONG_IN_NETWORK: &[(&str, &str)] = &[
     ("poll_ms = 3", "poll_ms: must be a whole number from 50 to 600000; found 3"),
+    ("quiet_poll_ms = 600001", "quiet_poll_ms: must be a whole number from 0 to 600000; found 600001"),
+    ("quiet_poll_ms = \"off\"", r#"quiet_poll_ms: must be a whole number from 0 to 600000; found "off""#),
+    ("poll_ms = 900\nquiet_poll_ms = 800", "quiet_poll_ms: must be 0, or at least poll_ms, 900; found 800"),
+    ("doorbell_silence_seconds = 1", "doorbell_silence_seconds: must be a whole number from 3 to 3600; found 1"),
     ("single_operator = \"yes\"", r#"single_operator: must be "accepted"; found "yes""#),
     ("balance_check = \"often\"", r#"balance_check: must be a whole number from 1 to 1000000; found "often""#),
+    ("audit_blocks_per_hour = -1", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found -1"),
+    ("audit_blocks_per_hour = 3601", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found 3601"),
     ("start = { height = 5 }", "start.hash: must be given; found nothing"),
     (
         "start = { height = 5, hash = \"0x12\" }",
@@ -211,6 +217,33 @@ fn every_wrong_value_of_a_network_is_named() {
 
 /// Lines of an endpoint that takes the place of the first, and what is said of it.
 const WRONG_IN_ENDPOINT: &[(&str, &str)] = &[
+    ("kind = \"JSON RPC\"", r#"kind: must be a word such as "json-rpc"; found "JSON RPC""#),
+    ("order = -1", "order: must be a whole number from 0 to 1000; found -1"),
+    ("order = \"first\"", r#"order: must be a whole number from 0 to 1000; found "first""#),
+    ("burst = 5", "burst: must be beside max_rps, of which it is the first moment; found no max_rps"),
+    ("max_rps = 5\nburst = 0", "burst: must be a whole number from 1 to 10000; found 0"),
+    ("concurrency = 257", "concurrency: must be a whole number from 1 to 256; found 257"),
+    ("timeout_ms = 99", "timeout_ms: must be a whole number from 100 to 120000; found 99"),
+    ("connect_timeout_ms = 60001", "connect_timeout_ms: must be a whole number from 100 to 60000; found 60001"),
+    (
+        "timeout_ms = 900\nconnect_timeout_ms = 1000",
+        "connect_timeout_ms: must be at most timeout_ms, 900, of which it is a part; found 1000",
+    ),
+    ("body_max_mib = 0", "body_max_mib: must be a whole number from 1 to 1024; found 0"),
+    (
+        "proxy = \"socks5://me:KEY-OF-P@proxy.example:1080\"",
+        "proxy: must be a URL that begins with http:// or https://; found socks5://proxy.example",
+    ),
+    ("proxy = \"${NO_SUCH_PROXY}\"", "proxy: must be set by the variable NO_SUCH_PROXY; found it unset or empty"),
+    ("breaker = 5", "breaker: must be a table; found 5"),
+    ("breaker = {}", "breaker: must name failures or open_seconds; found neither"),
+    ("breaker = { failures = 0 }", "breaker.failures: must be a whole number from 1 to 100; found 0"),
+    ("breaker = { open_seconds = 3601 }", "breaker.open_seconds: must be a whole number from 1 to 3600; found 3601"),
+    ("breaker = { failure = 3 }", "breaker.failure: is not a known key; did you mean failures?"),
+    (
+        "headers = { Content-Length = \"KEY-OF-A\" }",
+        r#"headers: must be other than those that say how a request is sent; found "Content-Length""#,
+    ),
     ("name = \"a\"\noperator = \"alpha\"", "url: must be given; found nothing"),
     ("name = \"a\"\nurl = \"https://a.example\"", "operator: must be given; found nothing"),
     (
@@ -242,7 +275,10 @@ const WRONG_IN_ENDPOINT: &[(&str, &str)] = &[
 #[test]
 fn every_wrong_value_of_an_endpoint_is_named_and_no_key_is_shown() {
     for (lines, said) in WRONG_IN_ENDPOINT {
-        let found = problems(&format!("[[networks.base.endpoints]]\n{lines}\n"), &[]);
+        // What says nothing of who it is, is right in that.
+        let whole = lines.contains("operator = ") || lines.contains("name = ");
+        let who = if whole { "" } else { "name = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\n" };
+        let found = problems(&format!("[[networks.base.endpoints]]\n{who}{lines}\n"), &[]);
         assert!(found.contains(&format!("networks.base.endpoints[0].{said}")), "of {lines}:\n{found}");
         assert!(!found.contains("KEY-OF"), "a key is shown: {found}");
     }
@@ -336,6 +372,45 @@ fn variables_fill_urls_secrets_and_headers() {
 }
 
 #[test]
+fn how_a_node_is_used_is_read_with_its_units() {
+    let lines = "kind = \"json-rpc\"\norder = 2\nmax_rps = 9\nburst = 3\ntimeout_ms = 4000\nconnect_timeout_ms = 1500\n\
+                 body_max_mib = 2\nproxy = \"http://me:${PROXY_KEY}@proxy.example:3128\"\n\
+                 breaker = { failures = 2, open_seconds = 30 }\n";
+    let config = read(&format!("{NODES}{lines}"), &[("PROXY_KEY", "s3cr3t")]).unwrap();
+    let [first, second] = &config.networks[&NetworkId::new("base")].endpoints[..] else { panic!() };
+    let millis = Duration::from_millis;
+    assert_eq!((second.kind.as_deref(), second.order), (Some("json-rpc"), 2));
+    assert_eq!((second.timeout, second.connect_timeout), (millis(4_000), millis(1_500)));
+    assert_eq!(second.body_max, Some(2 << 20));
+    assert_eq!(second.breaker, Breaker { failures: 2, open_for: millis(30_000) });
+    let proxy = second.proxy.as_ref().unwrap();
+    assert_eq!(proxy.reveal().as_str(), "http://me:s3cr3t@proxy.example:3128/");
+    assert!(!format!("{config:?}").contains("s3cr3t"), "the proxy's password is in Debug");
+    assert_eq!((first.kind.as_deref(), first.order, first.proxy.is_none(), first.body_max), (None, 0, true, None));
+    assert_eq!((first.connect_timeout, first.breaker), (millis(5_000), Breaker::default()));
+}
+
+#[test]
+fn nobody_waits_longer_for_a_connection_than_for_the_answer() {
+    let config = read(&format!("{NODES}timeout_ms = 800\n"), &[]).unwrap();
+    let second = &config.networks[&NetworkId::new("base")].endpoints[1];
+    assert_eq!(second.connect_timeout, second.timeout);
+}
+
+#[test]
+fn a_quiet_network_is_polled_as_told_or_never_more_seldom() {
+    let of = |line: &str| {
+        let config = read(&format!("[networks.base]\n{line}\n{NODES}"), &[]).unwrap();
+        let network = &config.networks[&NetworkId::new("base")];
+        (network.quiet_poll, network.doorbell_silence)
+    };
+    assert_eq!(of(""), (QuietPoll::Usual, None));
+    assert_eq!(of("quiet_poll_ms = 0").0, QuietPoll::Off);
+    assert_eq!(of("poll_ms = 700\nquiet_poll_ms = 700").0, QuietPoll::Every(Duration::from_millis(700)));
+    assert_eq!(of("doorbell_silence_seconds = 90").1, Some(Duration::from_secs(90)));
+}
+
+#[test]
 fn overrides_of_terms_and_tiers_are_read_as_the_rules_know_them() {
     let text = format!(
         "[networks.base]\nrequire = {{ confirmations = 12, tag = \"safe\" }}\n\
@@ -383,9 +458,10 @@ fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
     let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
     let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
-    let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY"]
-        .map(|name| (name, key))
-        .into();
+    let variables: Vec<_> =
+        ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
+            .map(|name| (name, key))
+            .into();
     let (config, asked) = Config::parse_noting(FILE, &all, env(&variables));
     let config = config.unwrap();
     assert_eq!(config.networks[&NetworkId::new("base")].endpoints.len(), 2);

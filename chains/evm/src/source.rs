@@ -15,6 +15,7 @@ mod names;
 mod near;
 mod quarrel;
 mod range;
+mod reread;
 mod trouble;
 mod witness;
 
@@ -256,6 +257,16 @@ impl ChainSource for EvmSource {
             }
         }
         Ok(proven)
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        self.read_once_more(height, not_by, turn, watch).await
     }
 
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {

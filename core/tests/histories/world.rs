@@ -316,7 +316,8 @@ impl World {
         }
         let operators = self.evidence(tip.at.hash, mask, proven).operators;
         let coverage = if listed { Coverage::Listed } else { Coverage::Linked };
-        Segment { parent, blocks, tip, coverage, watched, operators, checkpoint: Vec::new() }
+        let read_by = facts::operators(by_one).pop_first();
+        Segment { parent, blocks, tip, coverage, watched, operators, read_by, checkpoint: Vec::new() }
     }
 
     fn sync(&mut self, action: &Action, judge: Judge<'_>) -> Result<(), TestCaseError> {

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use super::{Fault, lies};
 
+pub use refusals::{CallsFor, Refusal};
+
 /// A fault that rules may name.
 #[derive(Debug)]
 pub struct Kind {
@@ -71,9 +73,9 @@ pub fn named(name: &str) -> Option<&'static Kind> {
     kinds().find(|kind| kind.name == name)
 }
 
-/// The names after `error:`, one for each refusal of a provider.
-pub fn refusal_names() -> impl Iterator<Item = &'static str> {
-    refusals::TABLE.iter().map(|refusal| refusal.name)
+/// What may follow `error:`, one for each wording of a provider.
+pub fn refusals() -> impl Iterator<Item = &'static Refusal> {
+    refusals::TABLE.iter()
 }
 
 /// What a rule says of its fault: every setting the fault takes, given or usual.
@@ -123,6 +125,13 @@ impl Settings {
     #[must_use]
     pub fn text(&self, name: &str) -> String {
         self.texts.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Sets a member of an object; what is no object stays as it is. (To write `value["name"] =` panics there.)
+pub(super) fn put(value: &mut Value, name: &str, to: Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(name.to_owned(), to);
     }
 }
 

@@ -141,12 +141,24 @@ async fn check_finds_a_healthy_network_well_and_names_what_is_not() {
 async fn networks_are_listed_with_their_lag_and_what_their_endpoints_say() {
     let play = Play::new().await;
     let config = play.dir.path().join("amn-scanner.toml");
-    let found = amn(&config, &["networks", "list", "--json"]).await.json();
-    let network = &found["data"][0];
     let head = play.chain.height().await.unwrap();
+    let list = async || amn(&config, &["networks", "list", "--json"]).await.json()["data"][0].clone();
+    // The daemon says what it knows every two seconds.
+    play.wait("the daemon does not speak of its nodes", async || {
+        let network = list().await;
+        let heads: Vec<_> = network["endpoints"].as_array().unwrap().iter().map(|e| e["head"].clone()).collect();
+        let agree = network["operators"].as_array().unwrap().iter().all(|word| word["said"]["agrees"] == true);
+        heads == [json!(head), json!(head)] && agree && !network["reported_at"].is_null()
+    })
+    .await;
+    let network = list().await;
     assert_eq!(network["tip"]["height"], head.to_string());
-    let heads: Vec<_> = network["endpoints"].as_array().unwrap().iter().map(|e| &e["head"]).collect();
-    assert_eq!(heads, [&json!(head), &json!(head)]);
+    let nodes = network["endpoints"].as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["breaker"]["state"] == "closed" && node["distrusted"].is_null()), "{nodes:?}");
+    assert_eq!(nodes[0]["doorbell"]["connected"], true);
+    assert!(network["requests"]["today"].as_u64().unwrap() > 10, "{network}");
+    assert_eq!(network["operators"][1]["operator"], "beta");
+    assert_eq!(network["operators"][1]["endpoints"], json!(["beta"]));
     let shown = amn(&config, &["networks", "list"]).await.fine();
     assert!(shown.starts_with("NETWORK  STATUS"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colour where no terminal is");

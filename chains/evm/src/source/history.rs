@@ -94,6 +94,7 @@ impl EvmSource {
             coverage: Coverage::Listed,
             watched: watch.version,
             operators,
+            read_by: Some(ask.endpoint.operator().clone()),
             checkpoint: Vec::new(),
         })
     }

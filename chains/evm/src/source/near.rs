@@ -54,6 +54,7 @@ impl EvmSource {
             coverage: Coverage::Linked,
             watched: watch.version,
             operators: BTreeSet::from([ask.endpoint.operator().clone()]),
+            read_by: Some(ask.endpoint.operator().clone()),
             checkpoint: Vec::new(),
         })
     }

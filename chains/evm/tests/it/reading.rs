@@ -340,8 +340,8 @@ async fn who_changes_branches_with_the_others_is_read_from_again_and_was_never_d
     b.history().pass(1);
     let segment = source.segment(&fork, Height(9), None, &watch(&[])).await.unwrap();
     assert_eq!(segment.operators, operators(&["b"]), "nothing is read from who is outvoted");
-    *slow.history() = b.history().clone();
     b.history().pass(5);
+    *slow.history() = b.history().clone();
     source.head().await.unwrap();
     assert_eq!(distrusted(&source), [None, None, None]);
     let segment = source.segment(&fork, Height(3), None, &watch(&[])).await.unwrap();
