@@ -251,6 +251,11 @@ impl Endpoint {
         Ok(outcomes)
     }
 
+    /// Whether it has refused a batch: then every question is a request of its own.
+    pub fn refuses_batches(&self) -> bool {
+        self.refuses_batches.load(Ordering::Relaxed)
+    }
+
     async fn batch_once(
         &self,
         calls: &[(&'static str, serde_json::Value)],

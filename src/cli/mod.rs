@@ -19,6 +19,7 @@ mod replay;
 mod show;
 mod tenants;
 mod thresholds;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,8 @@ enum Command {
     Replay(replay::Replay),
     /// Check the configuration, the database and every endpoint, and say what to do about what is wrong.
     Check,
+    /// Stand before a node and spoil its answers on purpose, by rule and seed: a test of clients, ours and others.
+    Torture(torture::Torture),
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -143,6 +146,9 @@ impl Cli {
             amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Torture(torture) = self.command {
+            return torture.run(screen).await;
+        }
         let loaded = Config::load(self.config.as_deref(), environment_variables());
         let mut config = match loaded {
             Err(errors) if matches!(self.command, Command::Check) => return Ok(check::refused(&errors, screen)),
@@ -158,17 +164,12 @@ impl Cli {
         amn_rpc::install_crypto();
         // One command needs few at a time, and the daemon needs the rest.
         config.database.max_connections = config.database.max_connections.min(4);
-        if let Command::Replay(replay) = self.command {
-            return replay.run(&config, screen).await;
-        }
-        if let Command::Record(record) = self.command {
-            return record.run(&config, screen).await;
-        }
-        if matches!(self.command, Command::Migrate) {
-            return migrate(&config, screen).await;
-        }
-        if matches!(self.command, Command::Check) {
-            return Ok(check::run(&config, screen).await);
+        match self.command {
+            Command::Replay(replay) => return replay.run(&config, screen).await,
+            Command::Record(record) => return record.run(&config, screen).await,
+            Command::Migrate => return migrate(&config, screen).await,
+            Command::Check => return Ok(check::run(&config, screen).await),
+            _ => {}
         }
         let office = Office::open(&config).await?;
         let done = self.command.carry_out(&office, screen).await;
@@ -180,9 +181,9 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } | Self::Replay(_) | Self::Record(_) => {
-                Ok(())
-            }
+            // They need no office.
+            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
+            Self::Record(_) | Self::Replay(_) | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use super::Fault;
 
+pub use refusals::{CallsFor, Refusal};
+
 /// A fault that rules may name.
 #[derive(Debug)]
 pub struct Kind {
@@ -70,9 +72,9 @@ pub fn named(name: &str) -> Option<&'static Kind> {
     kinds().find(|kind| kind.name == name)
 }
 
-/// The names after `error:`, one for each refusal of a provider.
-pub fn refusal_names() -> impl Iterator<Item = &'static str> {
-    refusals::TABLE.iter().map(|refusal| refusal.name)
+/// What may follow `error:`, one for each wording of a provider.
+pub fn refusals() -> impl Iterator<Item = &'static Refusal> {
+    refusals::TABLE.iter()
 }
 
 /// What a rule says of its fault: every setting the fault takes, given or usual.

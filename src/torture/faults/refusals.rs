@@ -16,12 +16,12 @@ pub struct Refusal {
     pub message: &'static str,
     /// JSON.
     pub data: &'static str,
-    pub for_what: For,
+    pub calls_for: CallsFor,
 }
 
 /// What a client must do about it; what it is asked for where the rule does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum For {
+pub enum CallsFor {
     /// Ask for a smaller range.
     Range,
     /// Leave the node alone for a while.
@@ -40,12 +40,34 @@ pub enum For {
     Health,
 }
 
-const fn row(name: &'static str, code: i64, message: &'static str, for_what: For) -> Refusal {
-    Refusal { name, status: 200, code, message, data: "", for_what }
+impl CallsFor {
+    /// What of `amn_rpc::RpcError` is right: the word each begins with.
+    #[must_use]
+    pub fn understood_as(self) -> &'static [&'static str] {
+        match self {
+            Self::Range => &["split"],
+            Self::Pace | Self::Bill => &["cool down"],
+            Self::Block => &["not yet"],
+            Self::Offer => &["unsupported"],
+            Self::History => &["pruned"],
+            Self::Key => &["credentials"],
+            Self::Health => &["other"],
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        self.understood_as()[0]
+    }
 }
 
-const fn http(name: &'static str, status: u16, code: i64, message: &'static str, for_what: For) -> Refusal {
-    Refusal { status, ..row(name, code, message, for_what) }
+const fn row(name: &'static str, code: i64, message: &'static str, calls_for: CallsFor) -> Refusal {
+    Refusal { name, status: 200, code, message, data: "", calls_for }
+}
+
+const fn http(name: &'static str, status: u16, code: i64, message: &'static str, calls_for: CallsFor) -> Refusal {
+    Refusal { status, ..row(name, code, message, calls_for) }
 }
 
 pub(super) const TABLE: &[Refusal] = &[
@@ -53,19 +75,19 @@ pub(super) const TABLE: &[Refusal] = &[
         "alchemy-range",
         -32600,
         "You can make eth_getLogs requests with up to a 10 block range. Based on your parameters, this block range should work: [0x0, 0x9]",
-        For::Range,
+        CallsFor::Range,
     ),
     row(
         "alchemy-range-inverted",
         -32602,
         "You can make eth_getLogs requests with up to a 500 block range. Based on your parameters, this block range should work: [0x9, 0x0]",
-        For::Range,
+        CallsFor::Range,
     ),
     row(
         "alchemy-size",
         -32602,
         "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the response size, or you can request any block range with a cap of 10K logs in the response. Based on your parameters and the response size limit, this block range should work: [0x0, 0x1]",
-        For::Range,
+        CallsFor::Range,
     ),
     Refusal {
         data: r#"{"from":"0x0","limit":10000,"to":"0x1"}"#,
@@ -73,69 +95,69 @@ pub(super) const TABLE: &[Refusal] = &[
             "infura-results",
             -32005,
             "query returned more than 10000 results. Try with this block range [0x0, 0x1].",
-            For::Range,
+            CallsFor::Range,
         )
     },
-    row("infura-range", -32602, "range 1000000 exceeds limit of 10000", For::Range),
-    row("infura-duration", -32005, "query duration limit of 10s exceeded", For::Range),
-    http("quicknode-range", 413, -32614, "eth_getLogs is limited to a 10,000 range", For::Range),
-    http("quicknode-free-range", 413, -32614, "eth_getLogs is limited to a 5 range", For::Range),
-    row("drpc-range", 35, "ranges over 10000 blocks are not supported on freetier", For::Range),
-    row("ankr-range", -32600, "block range is too wide", For::Range),
-    row("ankr-results", -32600, "query exceeds max results", For::Range),
-    row("ankr-distance", -32600, "maximum [from, to] blocks distance: 3000", For::Range),
-    row("publicnode-range", -32701, "maximum block range: 50000", For::Range),
-    row("base-range", -32614, "block range too large", For::Range),
-    row("optimism-size", -32020, "backend response too large", For::Range),
-    row("reth-range", -32602, "query exceeds max block range 100000", For::Range),
-    row("reth-results", -32602, "query exceeds max results 20000, retry with the range 0-1", For::Range),
-    row("reth-size", -32008, "Response is too big", For::Range),
-    row("merkle-range", -32000, "eth_getLogs range is too large, max is 1k blocks", For::Range),
-    row("blockpi-range", -32000, "eth_getLogs is limited to 1024 block range", For::Range),
-    row("chainstack-range", -32005, "Block range limit exceeded.", For::Range),
-    row("coinbase-range", -32602, "please limit the query to at most 1000 blocks", For::Range),
-    row("arbitrum-results", -32000, "logs matched by query exceeds limit of 10000", For::Range),
-    row("addresses", -32000, "Please specify less number of address", For::Range),
-    row("topics", -32602, "exceed max addresses or topics per search position", For::Range),
-    row("filters", -32000, "too many filters, current limit is 20", For::Range),
-    row("bsc-limit", -32005, "limit exceeded", For::Range),
-    row("beyond-head", -32602, "block range extends beyond current head block", For::Block),
-    http("http-429", 429, 429, "Too many requests", For::Pace),
+    row("infura-range", -32602, "range 1000000 exceeds limit of 10000", CallsFor::Range),
+    row("infura-duration", -32005, "query duration limit of 10s exceeded", CallsFor::Range),
+    http("quicknode-range", 413, -32614, "eth_getLogs is limited to a 10,000 range", CallsFor::Range),
+    http("quicknode-free-range", 413, -32614, "eth_getLogs is limited to a 5 range", CallsFor::Range),
+    row("drpc-range", 35, "ranges over 10000 blocks are not supported on freetier", CallsFor::Range),
+    row("ankr-range", -32600, "block range is too wide", CallsFor::Range),
+    row("ankr-results", -32600, "query exceeds max results", CallsFor::Range),
+    row("ankr-distance", -32600, "maximum [from, to] blocks distance: 3000", CallsFor::Range),
+    row("publicnode-range", -32701, "maximum block range: 50000", CallsFor::Range),
+    row("base-range", -32614, "block range too large", CallsFor::Range),
+    row("optimism-size", -32020, "backend response too large", CallsFor::Range),
+    row("reth-range", -32602, "query exceeds max block range 100000", CallsFor::Range),
+    row("reth-results", -32602, "query exceeds max results 20000, retry with the range 0-1", CallsFor::Range),
+    row("reth-size", -32008, "Response is too big", CallsFor::Range),
+    row("merkle-range", -32000, "eth_getLogs range is too large, max is 1k blocks", CallsFor::Range),
+    row("blockpi-range", -32000, "eth_getLogs is limited to 1024 block range", CallsFor::Range),
+    row("chainstack-range", -32005, "Block range limit exceeded.", CallsFor::Range),
+    row("coinbase-range", -32602, "please limit the query to at most 1000 blocks", CallsFor::Range),
+    row("arbitrum-results", -32000, "logs matched by query exceeds limit of 10000", CallsFor::Range),
+    row("addresses", -32000, "Please specify less number of address", CallsFor::Range),
+    row("topics", -32602, "exceed max addresses or topics per search position", CallsFor::Range),
+    row("filters", -32000, "too many filters, current limit is 20", CallsFor::Range),
+    row("bsc-limit", -32005, "limit exceeded", CallsFor::Range),
+    row("beyond-head", -32602, "block range extends beyond current head block", CallsFor::Block),
+    http("http-429", 429, 429, "Too many requests", CallsFor::Pace),
     Refusal {
         data: r#"{"rate":{"backoff_seconds":3}}"#,
-        ..http("infura-rate", 429, -32005, "project ID request rate exceeded", For::Pace)
+        ..http("infura-rate", 429, -32005, "project ID request rate exceeded", CallsFor::Pace)
     },
-    http("alchemy-rate", 429, 429, "Your app has exceeded its compute units per second capacity.", For::Pace),
+    http("alchemy-rate", 429, 429, "Your app has exceeded its compute units per second capacity.", CallsFor::Pace),
     row(
         "quicknode-rate",
         -32007,
         "50/second request limit reached - reduce calls per second or upgrade your account",
-        For::Pace,
+        CallsFor::Pace,
     ),
-    row("base-rate", -32016, "over rate limit", For::Pace),
-    row("publicnode-load", -32000, "the network is under too much load, try again", For::Pace),
+    row("base-rate", -32016, "over rate limit", CallsFor::Pace),
+    row("publicnode-load", -32000, "the network is under too much load, try again", CallsFor::Pace),
     http(
         "alchemy-bill",
         429,
         429,
         "Monthly capacity limit exceeded. Visit https://dashboard.example/settings/billing to upgrade your scaling policy for continued service.",
-        For::Bill,
+        CallsFor::Bill,
     ),
-    row("drpc-free-tier", 4, "you have reached the free tier limit", For::Bill),
-    http("json-in-402", 402, -32000, "payment required: see /billing", For::Bill),
-    http("json-in-413", 413, -32600, "request entity too large: block range exceeds the limit", For::Range),
-    http("json-in-400", 400, -32602, "block range is too wide", For::Range),
-    row("finalized-block-not-found", -39001, "finalized block not found", For::Block),
-    row("safe-block-not-found", -39001, "safe block not found", For::Block),
-    row("header-not-found", -32000, "header not found", For::Block),
-    row("unknown-block", -32000, "unknown block", For::Block),
-    row("safe-not-supported", -32000, "safe is not a supported commitment level", For::Offer),
-    row("no-method", -32601, "the method eth_getBlockReceipts does not exist/is not available", For::Offer),
-    row("missing-trie-node", -32000, "missing trie node 00aa (path ) state 0x00aa is not available", For::History),
-    row("pruned", 4444, "pruned history unavailable", For::History),
-    row("base-no-backend", -32011, "no backend is currently healthy to serve traffic", For::Health),
-    http("no-key", 401, -32000, "Must be authenticated!", For::Key),
-    row("wrong-key", -32000, "invalid api key", For::Key),
+    row("drpc-free-tier", 4, "you have reached the free tier limit", CallsFor::Bill),
+    http("json-in-402", 402, -32000, "payment required: see /billing", CallsFor::Bill),
+    http("json-in-413", 413, -32600, "request entity too large: block range exceeds the limit", CallsFor::Range),
+    http("json-in-400", 400, -32602, "block range is too wide", CallsFor::Range),
+    row("finalized-block-not-found", -39001, "finalized block not found", CallsFor::Block),
+    row("safe-block-not-found", -39001, "safe block not found", CallsFor::Block),
+    row("header-not-found", -32000, "header not found", CallsFor::Block),
+    row("unknown-block", -32000, "unknown block", CallsFor::Block),
+    row("safe-not-supported", -32000, "safe is not a supported commitment level", CallsFor::Offer),
+    row("no-method", -32601, "the method eth_getBlockReceipts does not exist/is not available", CallsFor::Offer),
+    row("missing-trie-node", -32000, "missing trie node 00aa (path ) state 0x00aa is not available", CallsFor::History),
+    row("pruned", 4444, "pruned history unavailable", CallsFor::History),
+    row("base-no-backend", -32011, "no backend is currently healthy to serve traffic", CallsFor::Health),
+    http("no-key", 401, -32000, "Must be authenticated!", CallsFor::Key),
+    row("wrong-key", -32000, "invalid api key", CallsFor::Key),
 ];
 
 pub(super) const KINDS: &[Kind] = &[
@@ -146,8 +168,8 @@ pub(super) const KINDS: &[Kind] = &[
         make: |set| {
             let which = set.text("which");
             let refusal = named(&which)?;
-            let methods: &[&str] = match refusal.for_what {
-                For::Range => &["eth_getLogs"],
+            let methods: &[&str] = match refusal.calls_for {
+                CallsFor::Range => &["eth_getLogs"],
                 _ => &[],
             };
             // The name tells counts apart; the table lives as long as the program.
