@@ -148,7 +148,7 @@ address = "0x00000000000000000000000000000000A0000001"
 fn nodes(chain: &Anvil) -> String {
     let node = |name: &str| {
         format!(
-            "[[networks.devnet.endpoints]]\nname = \"{name}\"\noperator = \"{name}\"\nurl = \"{}/key-0123456789abcdef\"\n",
+            "[[networks.devnet.endpoints]]\nname = \"{name}\"\noperator = \"{name}\"\nurl = \"{}/?apikey=0123456789abcdef\"\n",
             chain.url()
         )
     };
