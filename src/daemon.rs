@@ -6,12 +6,15 @@ pub mod nodes;
 
 pub use chains::Door;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::source::SourceError;
 use amn_core::timestamp::Timestamp;
+use amn_rpc::{Road, Time};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -30,6 +33,8 @@ use crate::outbox::dispatcher::Dispatcher;
 use crate::outbox::guard::{Guard, GuardPolicy, Range};
 use crate::outbox::sequencer::Sequencer;
 use crate::outbox::settings::HttpSettings;
+use crate::replay::marked::Marked;
+use crate::replay::record::Recording;
 use crate::store::decide::Desk;
 use crate::store::{self, StoreError};
 use crate::supervisor::{Backoff, Ended, Exit, Policy, Stop, Supervisor, Tasks, signals};
@@ -47,6 +52,9 @@ const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Histograms are folded this often, so that they do not grow.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A killed daemon leaves a scenario that is at most so old.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// Old rows are removed this often, so many at once: a long delete would hold back the vacuum.
 const TIDY_EVERY: Duration = Duration::from_mins(10);
@@ -118,10 +126,10 @@ impl OpenDatabase {
     }
 }
 
-/// Runs until a signal, and says how it ended.
-pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, StartError> {
+/// Runs until a signal, and says how it ended. `record`: below which folder every exchange is written down.
+pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path>) -> Result<Exit, StartError> {
     amn_rpc::install_crypto();
-    let networks = Arc::new(Networks::build(&config).map_err(StartError::Networks)?);
+    let (networks, mut recordings) = recorded(&config, record).map_err(StartError::Networks)?;
     let database = OpenDatabase::open(&config).await?;
     let pool = database.pool.clone();
     if database.is_embedded() {
@@ -130,6 +138,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
+    }
+    for recording in &mut recordings {
+        if let Some(served) = networks.get(recording.network()) {
+            recording.stand(&pool, served).await?;
+        }
     }
     let listener = TcpListener::bind(config.server.listen)
         .await
@@ -152,6 +165,9 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     for (_, served) in networks.iter() {
         follow(&tasks, &ground, served, &nodes);
     }
+    for recording in recordings {
+        write_down(&tasks, &ground, Arc::new(recording));
+    }
     if networks.is_empty() {
         warn!("no network is enabled: nothing is watched");
     }
@@ -159,6 +175,36 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     let exit = supervisor.run(signals().map_err(StartError::Signals)?).await;
     database.close().await;
     Ok(exit)
+}
+
+/// The networks, each on the road that records it where one is wished for.
+fn recorded(config: &Config, below: Option<&Path>) -> Result<(Arc<Networks>, Vec<Recording>), Vec<String>> {
+    let recordings = RefCell::new(Vec::new());
+    let networks = Networks::build_on(config, &Time::real(), |id| {
+        let (Some(below), Some(settings)) = (below, config.networks.get(id)) else { return Ok(Road::Live) };
+        let recording = Recording::begin(below, id, settings)?;
+        let road = recording.road();
+        recordings.borrow_mut().push(recording);
+        Ok(road)
+    })?;
+    Ok((Arc::new(networks), recordings.into_inner()))
+}
+
+/// Writes down what is asked and done beside the exchanges, and ends the tape with the daemon.
+fn write_down(tasks: &Tasks, ground: &Ground, recording: Arc<Recording>) {
+    let pool = ground.pool.clone();
+    let name = format!("recording {}", recording.network());
+    tasks.start(name, Policy::Restart(Backoff::USUAL), move |stop| {
+        let (pool, recording) = (pool.clone(), recording.clone());
+        async move {
+            while stop.sleep(NOTE_EVERY).await {
+                recording.note(&pool).await?;
+            }
+            recording.finish();
+            recording.note(&pool).await?;
+            Ok(())
+        }
+    });
 }
 
 /// What every task stands on.
@@ -374,7 +420,7 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
                 return Ok(());
             }
             let parts = Parts {
-                source: served.source(),
+                source: Marked::new(served.source(), served.tape.clone()),
                 desk: Desk::new(ground.pool.clone(), served.facts.clone()),
                 pool: ground.pool,
                 clock: ground.clock,

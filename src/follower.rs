@@ -209,7 +209,8 @@ impl<S: ChainSource> Follower<S> {
             && !self.parts.source.arbitrate(at.at).await
         {
             let (height, operator) = (at.at.height, &other.operator);
-            let text = format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
+            let text =
+                format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
             return Err(SourceError::Malformed(text).into());
         }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");

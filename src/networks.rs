@@ -14,7 +14,7 @@ use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
 use amn_evm::source::EvmSource;
 use amn_evm::xpub::Xpub;
 use amn_rpc::config::{BreakerSettings, JSON_RPC, PoolSettings};
-use amn_rpc::{EndpointConfig, Pool, Secret, Time};
+use amn_rpc::{EndpointConfig, Pool, Recorder, Road, Secret, Time};
 
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
@@ -30,6 +30,8 @@ pub struct Served {
     pub facts: SharedFacts,
     pub config: config::Network,
     pub pool: Pool,
+    /// Where its exchanges are written down, if they are.
+    pub tape: Option<Arc<Recorder>>,
     kind: Kind,
 }
 
@@ -51,9 +53,18 @@ impl Networks {
 
     /// As [`Self::build`], with pools that know the time from this clock.
     pub fn build_at(config: &config::Config, time: &Time) -> Result<Self, Vec<String>> {
+        Self::build_on(config, time, |_| Ok(Road::Live))
+    }
+
+    /// As [`Self::build_at`], with a road to the nodes of each network.
+    pub fn build_on(
+        config: &config::Config,
+        time: &Time,
+        road: impl Fn(&NetworkId) -> Result<Road, String>,
+    ) -> Result<Self, Vec<String>> {
         let (mut served, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, network) in config.networks.iter().filter(|(_, network)| network.enabled) {
-            match Served::build(id, network, config.environment, time.clone()) {
+            match road(id).and_then(|road| Served::build(id, network, config.environment, road, time.clone())) {
                 Ok(one) => drop(served.insert(id.clone(), one)),
                 Err(problem) => problems.push(problem),
             }
@@ -77,10 +88,12 @@ impl Networks {
 }
 
 impl Served {
-    fn build(
+    /// Reads a network's file and builds its pool.
+    pub fn build(
         id: &NetworkId,
         network: &config::Network,
         environment: config::Environment,
+        road: Road,
         time: Time,
     ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
@@ -115,9 +128,10 @@ impl Served {
         }
         let endpoints = network.endpoints.iter().map(endpoint).collect();
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
-        let pool = Pool::new_with(id.clone(), endpoints, PoolSettings { time, block_time });
-        let pool = pool.map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, kind: Kind::Evm(Box::new(evm)) })
+        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
+        let settings = PoolSettings { time, block_time, road };
+        let pool = Pool::new_with(id.clone(), endpoints, settings).map_err(|error| at(error.to_string()))?;
+        Ok(Self { facts, config: network.clone(), pool, tape, kind: Kind::Evm(Box::new(evm)) })
     }
 
     /// The word for the family in the database.

@@ -6,15 +6,22 @@
 
 use std::time::Duration;
 
-/// Blocks behind the best head from where an endpoint goes last. Honest nodes of one network differ by a second or
-/// so: five blocks at 200 ms.
-pub(crate) const LAG_BLOCKS: u64 = 5;
+/// Blocks behind the best head that are no lag, where the block time is not known: honest nodes of one network differ
+/// by a second or so, five blocks at 200 ms.
+const LAG_BLOCKS: u64 = 5;
+/// How far honest nodes of one network are apart, at most.
+const LAG_TIME: Duration = Duration::from_secs(2);
+/// One block apart are two nodes that are asked while a block comes; the other is for one that is a little slow.
+const LAG_BLOCKS_MIN: u64 = 2;
+/// However short the blocks are.
+const LAG_BLOCKS_MAX: u64 = 20;
 /// So many failures among a thousand requests make an endpoint unwell: one of four costs more than any distance does.
 const UNWELL_PERMILLE: u32 = 250;
 /// What one failed request costs beside its own time: the question is asked again elsewhere.
 const FAILURE_COSTS_MILLIS: u64 = 1_000;
-/// A block of lag within the tolerated: half the shortest block time that there is.
-const BLOCK_OF_LAG_COSTS_MILLIS: u64 = 100;
+/// A block of lag within the tolerated: so little that one or two of them move us nowhere, because two nodes that are
+/// asked at different moments are that far apart.
+const BLOCK_OF_LAG_COSTS_MILLIS: u64 = 20;
 /// A node that we never heard counts as slow as this: it is tried only where the known ones are worse.
 const STRANGER_MILLIS: u64 = 1_000;
 /// Round trips to one node vary by about this much.
@@ -29,6 +36,8 @@ pub(crate) struct Candidate {
     pub(crate) place: usize,
     pub(crate) order: u32,
     pub(crate) lag: u64,
+    /// More than what is tolerated on its network.
+    pub(crate) behind: bool,
     pub(crate) error_permille: u32,
     pub(crate) latency: Option<Duration>,
 }
@@ -36,7 +45,7 @@ pub(crate) struct Candidate {
 impl Candidate {
     /// What no speed makes good.
     fn class(&self) -> (bool, bool, u32) {
-        (self.lag > LAG_BLOCKS, self.error_permille >= UNWELL_PERMILLE, self.order)
+        (self.behind, self.error_permille >= UNWELL_PERMILLE, self.order)
     }
 
     /// The waiting that one question to it is expected to cost, in milliseconds.
@@ -51,6 +60,13 @@ impl Candidate {
         let worth = self.cost().saturating_add(self.cost() / 2).saturating_add(NOTICEABLE_MILLIS);
         worth < other.cost()
     }
+}
+
+/// The blocks behind the best head from where on an endpoint goes last are more than these.
+pub(crate) fn tolerated_lag(block_time: Option<Duration>) -> u64 {
+    let Some(block_time) = block_time.filter(|time| !time.is_zero()) else { return LAG_BLOCKS };
+    let blocks = u64::try_from(LAG_TIME.as_micros() / block_time.as_micros().max(1)).unwrap_or(u64::MAX);
+    blocks.clamp(LAG_BLOCKS_MIN, LAG_BLOCKS_MAX)
 }
 
 /// Sorts those that may be asked, best first. `current` is the place of the one in use; `settled` says that it has
@@ -73,7 +89,7 @@ mod tests {
 
     fn well(place: usize, millis: u64) -> Candidate {
         let latency = Some(Duration::from_millis(millis));
-        Candidate { place, order: 0, lag: 0, error_permille: 0, latency }
+        Candidate { place, order: 0, lag: 0, behind: false, error_permille: 0, latency }
     }
 
     fn sorted(mut candidates: Vec<Candidate>, current: Option<usize>) -> Vec<usize> {
@@ -83,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_laggard_goes_last_and_then_who_fails_and_then_the_configured_order_decides() {
-        let laggard = Candidate { lag: LAG_BLOCKS + 1, ..well(0, 1) };
+        let laggard = Candidate { behind: true, ..well(0, 1) };
         let unwell = Candidate { error_permille: UNWELL_PERMILLE, ..well(1, 1) };
         let second = Candidate { order: 2, ..well(2, 1) };
         let first = Candidate { order: 1, ..well(3, 900) };
@@ -101,6 +117,8 @@ mod tests {
         assert_eq!(sorted(vec![failing, well(1, 40)], Some(0)), [1, 0]);
         let once = Candidate { error_permille: 62, ..well(0, 40) };
         assert_eq!(sorted(vec![once, well(1, 40)], Some(0)), [0, 1], "one failure is an accident");
+        let a_block_behind = Candidate { lag: 1, ..well(0, 40) };
+        assert_eq!(sorted(vec![a_block_behind, well(1, 40)], Some(0)), [0, 1], "it is a moment behind");
         let stranger = Candidate { latency: None, ..well(1, 0) };
         assert_eq!(sorted(vec![well(0, 900), stranger], Some(0)), [0, 1]);
         assert_eq!(sorted(vec![well(0, 3_000), stranger], Some(0)), [1, 0]);
@@ -111,16 +129,24 @@ mod tests {
         let mut two = vec![well(0, 2_000), well(1, 10)];
         sort(&mut two, Some(0), false);
         assert_eq!(two[0].place, 0);
-        let mut two = vec![Candidate { lag: 9, ..well(0, 1) }, well(1, 10)];
+        let mut two = vec![Candidate { behind: true, ..well(0, 1) }, well(1, 10)];
         sort(&mut two, Some(0), false);
         assert_eq!(two[0].place, 1);
+    }
+
+    #[test]
+    fn how_much_lag_is_tolerated_follows_from_the_block_time() {
+        let tolerated = |millis| tolerated_lag(Some(Duration::from_millis(millis)));
+        assert_eq!([tolerated(12_000), tolerated(2_000), tolerated(250), tolerated(1)], [2, 2, 8, 20]);
+        assert_eq!([tolerated(0), tolerated_lag(None)], [5, 5]);
     }
 
     fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         let one = (0..3_u32, 0..12_u64, 0..1_001_u32, prop::option::of(0..20_000_u64));
         prop::collection::vec(one, 1..8).prop_map(|all| {
             let candidate = |(place, (order, lag, error_permille, latency)): (usize, (u32, u64, u32, Option<u64>))| {
-                Candidate { place, order, lag, error_permille, latency: latency.map(Duration::from_millis) }
+                let latency = latency.map(Duration::from_millis);
+                Candidate { place, order, lag, behind: lag > LAG_BLOCKS, error_permille, latency }
             };
             all.into_iter().enumerate().map(candidate).collect()
         })
@@ -146,7 +172,7 @@ mod tests {
             sort(&mut again, Some(chosen), settled);
             prop_assert_eq!(again[0].place, chosen);
             // Nobody who is behind is asked before one who is not.
-            prop_assert!(one.iter().map(|one| one.lag > LAG_BLOCKS).is_sorted());
+            prop_assert!(one.iter().map(|one| one.behind).is_sorted());
         }
     }
 }

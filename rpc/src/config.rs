@@ -7,6 +7,7 @@ use amn_core::block::Operator;
 
 use crate::secret::Secret;
 use crate::time::Time;
+use crate::transport::Road;
 
 /// Requests at once to one endpoint: public nodes drop clients that open many more.
 const CONCURRENCY: usize = 16;
@@ -96,4 +97,6 @@ pub struct PoolSettings {
     /// How often the network makes a block, if that is known. A head is not called old for the time in which nobody
     /// asked for it, and a doorbell is dead after some of these.
     pub block_time: Option<Duration>,
+    /// How requests reach the nodes: over the network, unless a tape is recorded or played.
+    pub road: Road,
 }

@@ -158,10 +158,7 @@ impl Doorbell {
         loop {
             let (mut heads, began) = (0_u64, Instant::now());
             let end = self.listen(&bell, &mut heads).await;
-            // A line that brought heads for a while was a good one: the next try is a first try. One that says a
-            // head and hangs up is not, or it would have us connect without end.
-            let good = heads > 0 && began.elapsed() >= self.silence.min(self.backoff_max);
-            losses = if good { 1 } else { losses + 1 };
+            losses = losses_after(losses, heads, began.elapsed(), self.silence.min(self.backoff_max));
             tracing::debug!(
                 network = %self.network, endpoint = %self.name, heads,
                 "doorbell of {} fell silent after {heads} heads: {end}", self.name,
@@ -236,6 +233,12 @@ async fn head_heard(socket: &mut Socket) -> Result<(), &'static str> {
     Err("the connection ended")
 }
 
+/// A line that brought heads for a while was a good one: the next try is a first try. One that says a head and hangs up
+/// is not, or it would have us connect without end.
+fn losses_after(losses: u32, heads: u64, lasted: Duration, long_enough: Duration) -> u32 {
+    if heads > 0 && lasted >= long_enough { 1 } else { losses.saturating_add(1) }
+}
+
 /// Doubles from `first` up to `max`, then takes between half and all of it, so that many clients do not return at once.
 fn backoff(first: Duration, max: Duration, losses: u32, roll: u64) -> Duration {
     let doubled = first.saturating_mul(1 << losses.saturating_sub(1).min(16)).min(max);
@@ -248,5 +251,37 @@ impl fmt::Debug for Doorbell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = url::Url::parse(self.url.expose()).map_or_else(|_| "?".to_owned(), |url| shown_url(&url));
         f.debug_struct("Doorbell").field("name", &self.name).field("url", &url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_says_a_head_and_hangs_up_is_tried_ever_more_seldom() {
+        let enough = Duration::from_secs(10);
+        let mut losses = 0;
+        let waits: Vec<_> = (0..20)
+            .map(|_| {
+                losses = losses_after(losses, 1, Duration::from_millis(5), enough);
+                backoff(BACKOFF_FIRST, BACKOFF_MAX, losses, 0)
+            })
+            .collect();
+        assert!(waits.is_sorted());
+        assert_eq!((waits[0], waits[19]), (BACKOFF_FIRST / 2, BACKOFF_MAX / 2));
+        assert_eq!(losses_after(losses, 0, enough * 9, enough), losses + 1, "it was silent all the while");
+        assert_eq!(losses_after(losses, 1, enough, enough), 1);
+    }
+
+    #[test]
+    fn silence_follows_the_block_time_within_reason() {
+        let bell = |millis| {
+            let url = Secret::new("ws://host");
+            Doorbell::new(&NetworkId::new("x"), "a", url).of_blocks_every(Duration::from_millis(millis)).silence
+        };
+        assert_eq!(bell(12_000), Duration::from_secs(120));
+        assert_eq!(bell(250), SILENCE_MIN);
+        assert_eq!(bell(600_000), SILENCE_MAX);
     }
 }

@@ -14,7 +14,7 @@ use crate::secret::Secret;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// What came back, whatever it means.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
@@ -22,7 +22,7 @@ pub(crate) struct Reply {
 }
 
 /// Why nothing came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Fault {
     TooLarge,
     /// The bytes are not what their encoding says.

@@ -12,8 +12,12 @@ pub mod error;
 pub mod health;
 pub mod pool;
 pub mod probe;
+pub mod record;
+pub mod replay;
 pub mod secret;
+pub mod tape;
 pub mod time;
+pub mod transport;
 
 mod breaker;
 mod choice;
@@ -34,8 +38,11 @@ pub use error::{ConfigError, RpcError};
 pub use health::{BreakerHealth, DoorbellHealth, Health, Said, Transition};
 pub use pool::Pool;
 pub use probe::Probe;
+pub use record::Recorder;
+pub use replay::Player;
 pub use secret::Secret;
 pub use time::{Time, VirtualTime};
+pub use transport::Road;
 
 /// Chooses the cryptography of this process for TLS. May be called any number of times.
 pub fn install_crypto() {

@@ -78,8 +78,13 @@ impl Pool {
             return Err(ConfigError::NoEndpoints(network.to_string()));
         }
         let heads = Arc::new(Heads::new(endpoints.len(), settings.block_time));
-        let surroundings =
-            Surroundings { network: network.clone(), heads, time: settings.time, block_time: settings.block_time };
+        let surroundings = Surroundings {
+            network: network.clone(),
+            heads,
+            time: settings.time,
+            block_time: settings.block_time,
+            road: settings.road,
+        };
         let mut clients: Vec<(Route, Client)> = Vec::new();
         let mut names = HashSet::new();
         let mut made = Vec::with_capacity(endpoints.len());

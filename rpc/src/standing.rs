@@ -161,15 +161,17 @@ impl Standing {
         }
     }
 
-    /// What came of a request, for each method it asked for, and how long it took.
+    /// What came of a request, for each method it asked for, and how long a single question took.
     pub(crate) fn answered(
         &mut self,
         outcomes: &[(&'static str, Option<&RpcError>)],
         probed: &[&'static str],
-        took: Duration,
+        took: Option<Duration>,
         now: Instant,
     ) {
-        self.timed(outcomes, took);
+        if let Some(took) = took {
+            self.timed(outcomes, took);
+        }
         for (_, error) in outcomes {
             self.note(*error, now);
         }

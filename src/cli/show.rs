@@ -27,6 +27,11 @@ impl Screen {
         put(&page.text);
     }
 
+    /// Says on standard error what a person must know before the answer is there.
+    pub fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
     /// Says on standard error what failed.
     pub fn fail(&self, error: &anyhow::Error, document: &Value) {
         if self.json {

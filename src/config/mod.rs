@@ -7,6 +7,7 @@
 mod endpoints;
 mod problem;
 mod reader;
+pub mod scenario;
 mod secret;
 mod sections;
 mod tree;

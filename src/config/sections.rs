@@ -120,7 +120,7 @@ fn auth(mut section: Section<'_>, environment: Environment) -> Auth {
     Auth { operator_key }
 }
 
-fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Option<Network> {
+pub(super) fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Option<Network> {
     let enabled = section.flag("enabled").unwrap_or(true);
     let network_file = path(&mut section, "file");
     let single_operator_accepted = section.word("single_operator", &[("accepted", ())]).is_some();
@@ -219,7 +219,7 @@ fn start(mut section: Section<'_>) -> Option<BlockRef> {
     Some(BlockRef { height: Height(height?), hash: hash? })
 }
 
-fn require(mut section: Section<'_>) -> Require {
+pub(super) fn require(mut section: Section<'_>) -> Require {
     let require = Require {
         // 20,000 headers are remembered: a count beyond them could never be told from a fork.
         confirmations: section.whole("confirmations", 1..=20_000),
@@ -239,7 +239,7 @@ fn require(mut section: Section<'_>) -> Require {
     require
 }
 
-fn tier(mut section: Section<'_>) -> Option<Tier> {
+pub(super) fn tier(mut section: Section<'_>) -> Option<Tier> {
     let asset = section.read("asset", "an asset id such as \"eip155:1/slip44:60\"", |text| {
         (text.contains(':') && text.contains('/') && text.len() <= 200).then(|| AssetId::new(text))
     });

@@ -119,7 +119,8 @@ impl<S: ChainSource> Follower<S> {
         let traced = traced.filter(|block| {
             let said = Amount::total(block.transfers.iter().map(|transfer| transfer.amount));
             if said > surplus {
-                let detail = format!("{}: a trace says {said}, the balance grew by {surplus} more than is known", due.address);
+                let detail =
+                    format!("{}: a trace says {said}, the balance grew by {surplus} more than is known", due.address);
                 self.say_alarm(&Alarm { kind: "trace_exceeds_balance", detail });
             }
             said <= surplus

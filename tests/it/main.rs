@@ -12,6 +12,7 @@ mod deep_forks;
 mod demo;
 mod effects;
 mod faces;
+mod fixtures;
 mod interop;
 mod lease;
 mod ledger;

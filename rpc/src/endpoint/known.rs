@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Endpoint;
 use crate::breaker::Outcome;
-use crate::choice::Candidate;
+use crate::choice::{Candidate, tolerated_lag};
 use crate::health::Health;
 use crate::standing::{Usability, whole_seconds};
 
@@ -154,10 +154,12 @@ impl Endpoint {
     /// What the choice goes by; `None` where it is not to be asked.
     pub(crate) fn candidate(&self, now: Instant) -> Option<Candidate> {
         let standing = self.standing();
+        let lag = standing.head().map_or(0, |(head, heard)| self.around.heads.lag_of(head, heard));
         (standing.usability(now) == Usability::Ready).then(|| Candidate {
             place: self.place,
             order: self.order,
-            lag: standing.head().map_or(0, |(head, heard)| self.around.heads.lag_of(head, heard)),
+            lag,
+            behind: lag > tolerated_lag(self.around.block_time),
             error_permille: standing.error_permille(now),
             latency: standing.latency(),
         })

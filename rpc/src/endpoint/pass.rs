@@ -25,7 +25,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What came of it, for each method once.
-    pub(super) fn settle(mut self, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
+    pub(super) fn settle(mut self, outcomes: &[(&'static str, Option<&RpcError>)], took: Option<Duration>) {
         self.settled = true;
         self.endpoint.count(&self, outcomes, took);
     }
@@ -72,7 +72,7 @@ impl Endpoint {
         }
     }
 
-    fn count(&self, pass: &Pass<'_>, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
+    fn count(&self, pass: &Pass<'_>, outcomes: &[(&'static str, Option<&RpcError>)], took: Option<Duration>) {
         let name = self.name.as_str();
         for (method, error) in outcomes {
             if let Some(error) = error {

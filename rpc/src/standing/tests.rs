@@ -9,7 +9,7 @@ fn new(now: Instant) -> Standing {
 }
 
 fn answered(standing: &mut Standing, method: &'static str, error: Option<&RpcError>, now: Instant) {
-    standing.answered(&[(method, error)], &[], SECOND, now);
+    standing.answered(&[(method, error)], &[], Some(SECOND), now);
 }
 
 fn failed(standing: &mut Standing, times: u32, now: Instant) {
@@ -140,8 +140,8 @@ fn the_error_rate_rises_with_failures_and_halves_with_every_minute() {
 fn the_heavy_questions_make_nobody_slow() {
     let now = Instant::now();
     let mut standing = new(now);
-    standing.answered(&[(A, None)], &[], SECOND / 10, now);
-    standing.answered(&[("eth_getLogs", None)], &[], SECOND * 9, now);
+    standing.answered(&[(A, None)], &[], Some(SECOND / 10), now);
+    standing.answered(&[("eth_getLogs", None)], &[], Some(SECOND * 9), now);
     assert_eq!(standing.latency(), Some(SECOND / 10));
 }
 

@@ -128,6 +128,13 @@ impl Settings {
     }
 }
 
+/// Sets a member of an object; what is no object stays as it is. (To write `value["name"] =` panics there.)
+pub(super) fn put(value: &mut Value, name: &str, to: Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(name.to_owned(), to);
+    }
+}
+
 /// The logs of an answer, wherever they stand: the entries of `eth_getLogs`, or those inside of receipts.
 pub(super) fn each_log(result: &mut Value, mut change: impl FnMut(&mut Value)) {
     let Some(list) = result.as_array_mut() else { return };

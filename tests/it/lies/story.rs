@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::id::IntentId;
 use alloy_primitives::B256;
+use amn_core::id::IntentId;
 use amn_evm::testkit::{Call, History, Node, Reply, Script};
 use amn_rpc::EndpointConfig;
 use amn_scanner::follower::Outcome;
@@ -302,7 +302,9 @@ impl Play {
                 settled.push(to);
             }
         }
-        let allowed = |what: &str| self.case.may_be_detected && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"));
+        let allowed = |what: &str| {
+            self.case.may_be_detected && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"))
+        };
         for (what, count) in false_ones.into_iter().filter(|(what, _)| !allowed(what)) {
             self.wrong.push(format!("{count} times {what}"));
         }

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
-use super::{marks, quarrel};
 use super::trouble::{Trouble, Verdict};
+use super::{marks, quarrel};
 use crate::address;
 use crate::wire::{Quantity, parse};
 

@@ -102,9 +102,13 @@ pub(super) async fn why_nothing(ask: &Ask<'_>, on: BlockRef) -> Trouble {
     let above = |more: u64| ask.endpoint.head().is_some_and(|head| head >= on.height.0.saturating_add(more));
     match ask.header(on.height).await {
         Ok(Some(there)) if there.wire.hash.0 != on.hash.0 => Trouble::Forked(on),
-        Ok(Some(_)) if above(1) => Trouble::Lacks(format!("its head is above block {}, and it has none on it", on.height)),
+        Ok(Some(_)) if above(1) => {
+            Trouble::Lacks(format!("its head is above block {}, and it has none on it", on.height))
+        }
         Ok(Some(_)) => Trouble::NotYet(format!("nothing stands on block {} yet", on.height)),
-        Ok(None) if above(0) => Trouble::Lacks(format!("its head is above block {}, which it does not have", on.height)),
+        Ok(None) if above(0) => {
+            Trouble::Lacks(format!("its head is above block {}, which it does not have", on.height))
+        }
         Ok(None) => Trouble::NotYet(format!("it has not reached block {}", on.height)),
         Err(trouble) => trouble,
     }
