@@ -69,7 +69,8 @@ impl Aim {
             if text.is_empty() { Ok(None) } else { text.parse::<Address>().map(Some).map_err(wrong) }
         };
         let (usual, amount) = (Self::default(), settings.text("amount"));
-        let parsed = amount.parse::<U256>().map_err(|_| format!("amount: a number of smallest units, found `{amount}`"));
+        let parsed =
+            amount.parse::<U256>().map_err(|_| format!("amount: a number of smallest units, found `{amount}`"));
         Ok(Self {
             token: address("token")?,
             payee: address("payee")?,

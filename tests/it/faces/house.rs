@@ -93,10 +93,8 @@ impl House {
     /// A house that looks through these URLs, each of an operator of its own.
     pub async fn new(name: &'static str, stage: &Stage, urls: [String; 3]) -> Self {
         let db = Database::fresh().await;
-        let token = format!(
-            "[[token]]\nsymbol = \"USDC\"\naddress = \"{}\"\ndecimals = 6\nmin_amount = \"1\"\n",
-            stage.token
-        );
+        let token =
+            format!("[[token]]\nsymbol = \"USDC\"\naddress = \"{}\"\ndecimals = 6\nmin_amount = \"1\"\n", stage.token);
         let network = NetworkId::new("faces");
         let network = EvmNetwork::parse(&network, "faces.toml", &format!("{NETWORK}{token}")).unwrap();
         store::network::register(&db.pool, "evm", &network.facts, None).await.unwrap();
@@ -116,8 +114,13 @@ impl House {
         ids.fill(&mut chance);
         let secret = Secret::from_chance(&chance);
         let url = receiver.url();
-        let new =
-            NewEndpoint { id: EndpointId(ids.next()), tenant: Some("seller"), url: &url, events: None, secret: &secret };
+        let new = NewEndpoint {
+            id: EndpointId(ids.next()),
+            tenant: Some("seller"),
+            url: &url,
+            events: None,
+            secret: &secret,
+        };
         sqlx::query("insert into amn.tenant (id) values ('seller')").execute(&db.pool).await.unwrap();
         endpoints::create(&mut db.pool.acquire().await.unwrap(), &new, now).await.unwrap();
         let mut house = Self {
@@ -226,10 +229,8 @@ impl House {
 
     /// For whoever reads why a story went wrong.
     pub async fn standing(&self) -> String {
-        let network: String = sqlx::query_scalar("select to_jsonb(n)::text from amn.network n")
-            .fetch_one(&self.db.pool)
-            .await
-            .unwrap();
+        let network: String =
+            sqlx::query_scalar("select to_jsonb(n)::text from amn.network n").fetch_one(&self.db.pool).await.unwrap();
         let health: Vec<_> = self.pool.endpoints().iter().map(|endpoint| endpoint.health()).collect();
         format!("{network}\n{health:#?}")
     }

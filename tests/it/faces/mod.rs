@@ -19,13 +19,8 @@ use stage::{BLOCK_SECONDS, Stage};
 use story::{Act, FULL, Role, Size, Step, story};
 
 /// Failures and lies that a face may show: every one of them near the tip, where no lie can stay.
-const LIES: &[&str] = &[
-    "head-goes-back:blocks=6",
-    "null-at-head",
-    "header-not-found",
-    "altered-header",
-    "finalized-not-found",
-];
+const LIES: &[&str] =
+    &["head-goes-back:blocks=6", "null-at-head", "header-not-found", "altered-header", "finalized-not-found"];
 
 /// Steps between two rounds of deliveries.
 const DELIVER_EVERY: usize = 20;

@@ -110,11 +110,8 @@ fn acts(dice: &mut StdRng, size: Size) -> Vec<Act> {
     let mut paid: Vec<Vec<Payment>> = vec![Vec::new(); plain];
     for _ in 0..size.payments {
         let amount = [400_000, 600_000, 1_000_000, 1_500_000][dice.random_range(0..4)];
-        let payment = Payment {
-            payer: dice.random_range(0..PAYERS),
-            intent: dice.random_range(0..size.intents),
-            amount,
-        };
+        let payment =
+            Payment { payer: dice.random_range(0..PAYERS), intent: dice.random_range(0..size.intents), amount };
         paid[dice.random_range(0..plain)].push(payment);
     }
     // Where the reorgs come: never first, nothing would be there to replace.

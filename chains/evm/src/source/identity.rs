@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::EvmSource;
 use super::ask::Ask;
-use super::{marks, quarrel};
 use super::trouble::{Trouble, Verdict};
+use super::{marks, quarrel};
 use crate::address;
 use crate::wire::{Quantity, parse};
 
@@ -161,7 +161,8 @@ async fn head_of(ask: &Ask<'_>) -> Result<(Head, Answer), Trouble> {
     let mut answers = ask.batch(&[call("latest"), call("safe"), call("finalized")]).await?.into_iter();
     let mut next = || answers.next().unwrap_or_else(|| Err(amn_rpc::RpcError::NotYet("no answer".to_owned())));
     let latest = next()?;
-    let tip = ask.read_latest(Ok(latest.clone()))?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
+    let tip =
+        ask.read_latest(Ok(latest.clone()))?.ok_or_else(|| Trouble::NotYet("it has no head".to_owned()))?.header();
     // A tag that the node does not know is no tag; that it lies about one is another matter.
     let mut tag = || match ask.read_header(next()) {
         Ok(checked) => Ok(checked.map(|checked| checked.header().at).filter(|at| at.height <= tip.at.height)),

@@ -78,7 +78,9 @@ pub(super) async fn agreed(source: &EvmSource, by: &Endpoint, head: Head) -> Hea
 /// Whether what this one says is what enough of them say.
 fn satisfied(of: &BTreeMap<Operator, Pair>, own: Pair, enough: usize) -> bool {
     let holds = |mark: Option<BlockRef>, field: fn(&Pair) -> Option<BlockRef>| {
-        mark.is_none_or(|mark| of.values().filter(|pair| field(pair).is_some_and(|at| at.height >= mark.height)).count() >= enough)
+        mark.is_none_or(|mark| {
+            of.values().filter(|pair| field(pair).is_some_and(|at| at.height >= mark.height)).count() >= enough
+        })
     };
     holds(own.safe, |pair| pair.safe) && holds(own.finalized, |pair| pair.finalized)
 }
