@@ -67,7 +67,8 @@ pub async fn follower(pool: &PgPool, nodes: [&str; 2]) -> Follower<EvmSource> {
     let facts = network.facts.clone();
     let endpoints =
         nodes.into_iter().zip(["alpha", "beta"]).map(|(url, name)| EndpointConfig::new(name, url, Operator::new(name)));
-    let source = EvmSource::new(Pool::new(NetworkId::new("bench"), endpoints.collect()).expect("two endpoints"), network);
+    let source =
+        EvmSource::new(Pool::new(NetworkId::new("bench"), endpoints.collect()).expect("two endpoints"), network);
     let start = source.header_at(Height(0)).await.expect("block 0").at;
     let mut follower = Follower::new(Parts {
         source,

@@ -171,7 +171,10 @@ fn fill() -> String {
         .collect();
     let bits: u32 = blooms.iter().map(|bloom| bloom.0.iter().map(|byte| byte.count_ones()).sum::<u32>()).sum();
     let filled = f64::from(bits) / 20.0 / 2_048.0;
-    format!("blooms of {LOGS} logs: {filled:.2} of their bits, so that one recipient seems to be in {:.1} %", filled.powi(3) * 100.0)
+    format!(
+        "blooms of {LOGS} logs: {filled:.2} of their bits, so that one recipient seems to be in {:.1} %",
+        filled.powi(3) * 100.0
+    )
 }
 
 /// Follows a growing chain block by block, as the doorbell makes it; then looks at it standing still.

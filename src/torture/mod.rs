@@ -13,6 +13,7 @@ pub mod scene;
 mod bell;
 mod dice;
 mod http;
+mod shape;
 mod upstream;
 mod wire;
 

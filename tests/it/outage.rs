@@ -68,15 +68,18 @@ impl World {
         let history = Arc::new(Mutex::new(history));
         let share = || Node::share(history.clone());
         let nodes = [share().await.unwrap(), share().await.unwrap(), share().await.unwrap()];
-        let mut text = format!(
+        let usual = format!(
             "environment = \"development\"\n[networks.devnet]\nquiet_poll_ms = 0\n\
              require = {{ confirmations = 3, inclusion = \"proven\", operators = 2 }}\n\
              tokens = [{{ address = \"{TOKEN}\", symbol = \"USDC\", decimals = 6 }}]\n"
         );
-        for (node, name) in nodes.iter().zip(NAMES) {
-            let endpoint = format!("name = \"{name}\"\noperator = \"{name}\"\nurl = \"{}\"\n", node.url());
-            text.push_str(&format!("[[networks.devnet.endpoints]]\n{endpoint}"));
-        }
+        let endpoint = |(node, name): (&Node, _)| {
+            format!(
+                "[[networks.devnet.endpoints]]\nname = \"{name}\"\noperator = \"{name}\"\nurl = \"{}\"\n",
+                node.url()
+            )
+        };
+        let text = usual + &nodes.iter().zip(NAMES).map(endpoint).collect::<String>();
         let config = Config::parse("outage.toml", &text, std::iter::empty()).unwrap();
 
         let time = VirtualTime::at(Duration::from_secs(began));
@@ -111,8 +114,7 @@ impl World {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let woken = Woken::Going;
         let passed = 0;
-        let _measured = measured;
-        Self { db, history, nodes, clock, time, follower, knows, api, http, woken, passed, _measured }
+        Self { db, history, nodes, clock, time, follower, knows, api, http, woken, passed, _measured: measured }
     }
 
     /// Lives so many seconds: a block each, the follower looks and rests as it wants to.
@@ -164,7 +166,8 @@ impl World {
 
     /// The events of an intent, in the order of their sequence.
     async fn told(&self, intent: Uuid) -> Vec<String> {
-        let told = sqlx::query_scalar("select event from amn.event where intent_id = $1 order by sequence").bind(intent);
+        let told =
+            sqlx::query_scalar("select event from amn.event where intent_id = $1 order by sequence").bind(intent);
         told.fetch_all(&self.db.pool).await.unwrap()
     }
 
@@ -337,14 +340,18 @@ async fn ten_minutes_without_any_node_are_caught_up_in_order_and_nobody_was_told
 
     // Complete: every height is covered, every payment told once, nothing of the branch that is gone.
     let tip = world.history.lock().unwrap().tip().unwrap().at.height.0;
-    let covered: i64 = sqlx::query_scalar("select tip_height from amn.network").fetch_one(&world.db.pool).await.unwrap();
+    let covered: i64 =
+        sqlx::query_scalar("select tip_height from amn.network").fetch_one(&world.db.pool).await.unwrap();
     assert!(u64::try_from(covered).unwrap() + 1 >= tip, "covered up to {covered} of {tip}");
     let whole = ["payment.detected", "payment.confirmed"];
     for intent in [settled, moved, early, late] {
         assert_eq!(world.status(intent).await, "confirmed");
         assert_eq!(world.told(intent).await, whole);
     }
-    assert_eq!(world.told(both).await, ["payment.detected", "payment.partial", "payment.detected", "payment.confirmed"]);
+    assert_eq!(
+        world.told(both).await,
+        ["payment.detected", "payment.partial", "payment.detected", "payment.confirmed"]
+    );
     assert_eq!(world.told(dropped).await, ["payment.detected", "payment.retracted"]);
     assert_eq!((world.status(dropped).await, world.status(never).await), ("awaiting".into(), "awaiting".into()));
     assert!(world.told(never).await.is_empty());

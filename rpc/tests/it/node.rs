@@ -91,7 +91,7 @@ impl Drop for Node {
 
 /// A pool whose clock is moved by hand.
 pub fn pool_by_hand(endpoints: Vec<EndpointConfig>) -> (Pool, VirtualTime) {
-    let clock = VirtualTime::at(Duration::from_secs(1_800_000_000));
+    let clock = VirtualTime::at(Duration::from_hours(500_000));
     let settings = PoolSettings { time: clock.time(), ..PoolSettings::default() };
     (Pool::new_with(NetworkId::new("devnet"), endpoints, settings).unwrap(), clock)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::receipts::{word};
+use super::receipts::word;
 use super::{Lie, Tell};
 use alloy_primitives::U256;
 

@@ -36,7 +36,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use super::faults::{Kind, Settings, Take, text};
-use super::{Fault, Question, Reply, Scene};
+use super::{Fault, Question, Reply, Scene, shape};
 
 /// Whom the lies are about.
 #[derive(Debug, Clone)]
@@ -69,7 +69,8 @@ impl Aim {
             if text.is_empty() { Ok(None) } else { text.parse::<Address>().map(Some).map_err(wrong) }
         };
         let (usual, amount) = (Self::default(), settings.text("amount"));
-        let parsed = amount.parse::<U256>().map_err(|_| format!("amount: a number of smallest units, found `{amount}`"));
+        let parsed =
+            amount.parse::<U256>().map_err(|_| format!("amount: a number of smallest units, found `{amount}`"));
         Ok(Self {
             token: address("token")?,
             payee: address("payee")?,
@@ -137,6 +138,13 @@ struct Told {
     aim: Aim,
 }
 
+impl Told {
+    /// A rule may name other methods; a lie knows only its own.
+    fn is_about(&self, asked: &Question) -> bool {
+        self.lie.methods.contains(&asked.method.as_str())
+    }
+}
+
 impl Fault for Told {
     fn name(&self) -> &str {
         self.lie.kind.name
@@ -148,7 +156,11 @@ impl Fault for Told {
 
     fn spoil<'a>(&'a self, asked: &'a Question, honest: Reply, scene: &'a mut Scene) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
-            let Reply::Result(answer) = honest else { return honest };
+            let answer = match honest {
+                Reply::Result(answer) if self.is_about(asked) && shape::fits(&asked.method, &answer) => answer,
+                // What is no honest answer to one of its questions cannot be made a lie of.
+                other => return other,
+            };
             Reply::Result(match &self.lie.tell {
                 Tell::Alone(tell) => tell(&self.aim, asked, answer),
                 Tell::Asking(tell) => tell(&self.aim, asked, answer, scene).await,

@@ -11,7 +11,8 @@ use amn_core::id::EndpointId;
 use amn_core::timestamp::Timestamp;
 use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
-use amn_rpc::{EndpointConfig, Pool};
+use amn_rpc::time::VirtualTime;
+use amn_rpc::{EndpointConfig, Pool, PoolSettings};
 use amn_scanner::clock::{Ids as _, SeededIds, TestClock};
 use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::outbox::dispatcher::{self, Dispatcher};
@@ -60,13 +61,15 @@ pub struct House {
     pub secret: Secret,
     pub intents: Vec<Uuid>,
     clock: Arc<TestClock>,
+    /// The clock of the road: breakers, cool-downs and distrust.
+    road: VirtualTime,
     follower: Follower<EvmSource>,
     dispatcher: Dispatcher,
     /// Payments that are on the chain and not known here.
     waits: BTreeMap<B256, Wait>,
     pub found: Vec<Found>,
-    looks: u64,
-    spent: Duration,
+    pub looks: u64,
+    pub spent: Duration,
     /// Looks that came to nothing because the source could not go on.
     pub waited: u64,
 }
@@ -74,8 +77,8 @@ pub struct House {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     head: u64,
-    looks: u64,
-    spent: Duration,
+    pub looks: u64,
+    pub spent: Duration,
 }
 
 /// How long a payment was on the chain before it was known.
@@ -93,16 +96,17 @@ impl House {
     /// A house that looks through these URLs, each of an operator of its own.
     pub async fn new(name: &'static str, stage: &Stage, urls: [String; 3]) -> Self {
         let db = Database::fresh().await;
-        let token = format!(
-            "[[token]]\nsymbol = \"USDC\"\naddress = \"{}\"\ndecimals = 6\nmin_amount = \"1\"\n",
-            stage.token
-        );
+        let token =
+            format!("[[token]]\nsymbol = \"USDC\"\naddress = \"{}\"\ndecimals = 6\nmin_amount = \"1\"\n", stage.token);
         let network = NetworkId::new("faces");
         let network = EvmNetwork::parse(&network, "faces.toml", &format!("{NETWORK}{token}")).unwrap();
         store::network::register(&db.pool, "evm", &network.facts, None).await.unwrap();
         let endpoints = urls.iter().zip(["alpha", "beta", "gamma"]);
         let endpoints = endpoints.map(|(url, name)| EndpointConfig::new(name, url.as_str(), Operator::new(name)));
-        let pool = Pool::new(network.facts.id.clone(), endpoints.collect()).unwrap();
+        let road = VirtualTime::at(Duration::from_secs(BEGINNING.unsigned_abs()));
+        let block_time = Some(Duration::from_secs(BLOCK_SECONDS.unsigned_abs()));
+        let settings = PoolSettings { time: road.time(), block_time };
+        let pool = Pool::new_with(network.facts.id.clone(), endpoints.collect(), settings).unwrap();
         let now = Timestamp::from_seconds(BEGINNING);
         let clock = Arc::new(TestClock::at(now));
         let ids = Arc::new(SeededIds::new(7, now));
@@ -116,8 +120,13 @@ impl House {
         ids.fill(&mut chance);
         let secret = Secret::from_chance(&chance);
         let url = receiver.url();
-        let new =
-            NewEndpoint { id: EndpointId(ids.next()), tenant: Some("seller"), url: &url, events: None, secret: &secret };
+        let new = NewEndpoint {
+            id: EndpointId(ids.next()),
+            tenant: Some("seller"),
+            url: &url,
+            events: None,
+            secret: &secret,
+        };
         sqlx::query("insert into amn.tenant (id) values ('seller')").execute(&db.pool).await.unwrap();
         endpoints::create(&mut db.pool.acquire().await.unwrap(), &new, now).await.unwrap();
         let mut house = Self {
@@ -128,6 +137,7 @@ impl House {
             secret,
             intents: Vec::new(),
             clock,
+            road,
             follower,
             dispatcher,
             waits: BTreeMap::new(),
@@ -191,6 +201,7 @@ impl House {
     /// Time goes on, on every clock of the house.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(i64::try_from(time.as_millis()).unwrap());
+        self.road.advance(time);
     }
 
     async fn note_found(&mut self, head: u64) {
@@ -226,10 +237,8 @@ impl House {
 
     /// For whoever reads why a story went wrong.
     pub async fn standing(&self) -> String {
-        let network: String = sqlx::query_scalar("select to_jsonb(n)::text from amn.network n")
-            .fetch_one(&self.db.pool)
-            .await
-            .unwrap();
+        let network: String =
+            sqlx::query_scalar("select to_jsonb(n)::text from amn.network n").fetch_one(&self.db.pool).await.unwrap();
         let health: Vec<_> = self.pool.endpoints().iter().map(|endpoint| endpoint.health()).collect();
         format!("{network}\n{health:#?}")
     }

@@ -92,7 +92,9 @@ async fn events(house: &House) {
     let requests = house.receiver.requests();
     assert_eq!(requests.len(), told.len(), "{}: each event was delivered once", house.name);
     for request in requests {
-        let body = told.remove(request.id()).unwrap_or_else(|| panic!("{}: twice or never told: {}", house.name, request.id()));
+        let body = told
+            .remove(request.id())
+            .unwrap_or_else(|| panic!("{}: twice or never told: {}", house.name, request.id()));
         assert_eq!(request.body, body, "{}: delivered as it was told", house.name);
         let header = request.header("x-signature");
         let at = header.split(['=', ',']).nth(1).unwrap().parse().unwrap();

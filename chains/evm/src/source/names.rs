@@ -63,7 +63,9 @@ impl EvmSource {
                 Ok(Some(proven)) if proven == named => return Ok(true),
                 Ok(Some(_)) => {
                     let height = header.height();
-                    return Err(Trouble::Lie(format!("the transactions of block {height} do not have the names it gives")));
+                    return Err(Trouble::Lie(format!(
+                        "the transactions of block {height} do not have the names it gives"
+                    )));
                 }
                 Ok(None) => {}
                 Err(Trouble::Lie(why)) => {
@@ -88,7 +90,8 @@ impl EvmSource {
 async fn proven_names(ask: &Ask<'_>, read: &Read) -> Result<Option<B256>, Trouble> {
     let Some(whole) = ask.block(read.header.height(), true).await? else { return Ok(None) };
     let same = whole.header.wire.hash == read.header.wire.hash;
-    let proven = same && evidence::prove_transactions(ask.codec, &whole.header, &whole.transactions)? == Inclusion::Proven;
+    let proven =
+        same && evidence::prove_transactions(ask.codec, &whole.header, &whole.transactions)? == Inclusion::Proven;
     Ok(proven.then(|| names(&whole.transactions)))
 }
 
