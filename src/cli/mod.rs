@@ -167,17 +167,12 @@ impl Cli {
         amn_rpc::install_crypto();
         // One command needs few at a time, and the daemon needs the rest.
         config.database.max_connections = config.database.max_connections.min(4);
-        if let Command::Replay(replay) = self.command {
-            return replay.run(&config, screen).await;
-        }
-        if let Command::Record(record) = self.command {
-            return record.run(&config, screen).await;
-        }
-        if matches!(self.command, Command::Migrate) {
-            return migrate(&config, screen).await;
-        }
-        if matches!(self.command, Command::Check) {
-            return Ok(check::run(&config, screen).await);
+        match self.command {
+            Command::Replay(replay) => return replay.run(&config, screen).await,
+            Command::Record(record) => return record.run(&config, screen).await,
+            Command::Migrate => return migrate(&config, screen).await,
+            Command::Check => return Ok(check::run(&config, screen).await),
+            _ => {}
         }
         let office = Office::open(&config).await?;
         let done = self.command.carry_out(&office, screen).await;
@@ -189,13 +184,9 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run { .. }
-            | Self::Migrate
-            | Self::Check
-            | Self::Demo { .. }
-            | Self::Replay(_)
-            | Self::Record(_)
-            | Self::Torture(_) => Ok(()),
+            // They need no office.
+            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
+            Self::Record(_) | Self::Replay(_) | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

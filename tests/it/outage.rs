@@ -68,15 +68,18 @@ impl World {
         let history = Arc::new(Mutex::new(history));
         let share = || Node::share(history.clone());
         let nodes = [share().await.unwrap(), share().await.unwrap(), share().await.unwrap()];
-        let mut text = format!(
+        let usual = format!(
             "environment = \"development\"\n[networks.devnet]\nquiet_poll_ms = 0\n\
              require = {{ confirmations = 3, inclusion = \"proven\", operators = 2 }}\n\
              tokens = [{{ address = \"{TOKEN}\", symbol = \"USDC\", decimals = 6 }}]\n"
         );
-        for (node, name) in nodes.iter().zip(NAMES) {
-            let endpoint = format!("name = \"{name}\"\noperator = \"{name}\"\nurl = \"{}\"\n", node.url());
-            text.push_str(&format!("[[networks.devnet.endpoints]]\n{endpoint}"));
-        }
+        let endpoint = |(node, name): (&Node, _)| {
+            format!(
+                "[[networks.devnet.endpoints]]\nname = \"{name}\"\noperator = \"{name}\"\nurl = \"{}\"\n",
+                node.url()
+            )
+        };
+        let text = usual + &nodes.iter().zip(NAMES).map(endpoint).collect::<String>();
         let config = Config::parse("outage.toml", &text, std::iter::empty()).unwrap();
 
         let time = VirtualTime::at(Duration::from_secs(began));
@@ -111,8 +114,7 @@ impl World {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let woken = Woken::Going;
         let passed = 0;
-        let _measured = measured;
-        Self { db, history, nodes, clock, time, follower, knows, api, http, woken, passed, _measured }
+        Self { db, history, nodes, clock, time, follower, knows, api, http, woken, passed, _measured: measured }
     }
 
     /// Lives so many seconds: a block each, the follower looks and rests as it wants to.

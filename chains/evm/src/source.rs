@@ -192,7 +192,12 @@ impl ChainSource for EvmSource {
         for endpoint in self.endpoints_at(height) {
             match self.ask(&endpoint).header(height).await {
                 Ok(Some(checked)) => {
-                    return Ok(checked.header());
+                    let header = checked.header();
+                    if let Some(other) = self.recent.other_head(&endpoint, header.at) {
+                        let (height, head, there) = (other.height, other.hash, header.at.hash);
+                        endpoint.remark(&format!("its head {height} is {head}, and its block {height} is {there}"));
+                    }
+                    return Ok(header);
                 }
                 Ok(None) => verdict.add(&endpoint, Trouble::NotYet(format!("no block {height} yet"))),
                 Err(trouble) => verdict.add(&endpoint, trouble),
@@ -270,14 +275,7 @@ impl ChainSource for EvmSource {
     }
 
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {
-        let mut verdict = Verdict::default();
-        for endpoint in self.endpoints() {
-            match money::balances(&self.ask(&endpoint), addresses, at).await {
-                Ok(balances) => return Ok(balances),
-                Err(trouble) => verdict.add(&endpoint, trouble),
-            }
-        }
-        Err(verdict.error())
+        self.agreed_balances(addresses, at).await
     }
 
     async fn internal_transfers(&self, addresses: &[Address], at: BlockRef) -> Result<Block, SourceError> {
@@ -301,7 +299,7 @@ impl EvmSource {
         ids: &[TransferId],
     ) -> Result<Vec<(TransferId, Evidence)>, SourceError> {
         let native = ids.iter().any(|id| id.kind == Kind::Native);
-        let mut verdict = Verdict::default();
+        let (mut verdict, mut said) = (Verdict::default(), None);
         for endpoint in self.endpoints() {
             match self.prove_at(&self.ask(&endpoint), block, ids, native).await {
                 Ok(Some(mut proven)) => {
@@ -312,13 +310,17 @@ impl EvmSource {
                     for (_, evidence) in &mut proven.0 {
                         evidence.operators.extend(agreeing.iter().cloned());
                     }
-                    return Ok(proven.0);
+                    // What one cannot prove, another may.
+                    if proven.0.iter().all(|(id, is)| is.inclusion == Inclusion::Proven || id.kind == Kind::Internal) {
+                        return Ok(proven.0);
+                    }
+                    said = said.or(Some(proven.0));
                 }
                 Ok(None) => {}
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
         }
-        verdict.empty_or_error()
+        said.map_or_else(|| verdict.empty_or_error(), Ok)
     }
 
     async fn prove_at(

@@ -23,7 +23,14 @@ pub(super) const LIES: &[Lie] = lies! {
             all.as_array_mut().into_iter().for_each(|list| list.retain(|log| !is_payment(aim, log)));
             all
         });
-    "range-invented", "A range holds a payment that was never sent.", LOGS,
+    "range-invented", "A range holds a payment that was never sent, in a block that is there.", LOGS,
+        Tell::Alone(|aim, _, mut all| {
+            if let Some(first) = all.as_array_mut().and_then(|list| list.first_mut()) {
+                pay_thief(aim, first);
+            }
+            all
+        });
+    "range-invented-beside", "A range holds a payment that was never sent, beside one that was.", LOGS,
         Tell::Alone(|aim, _, mut all| {
             if let Some(list) = all.as_array_mut() {
                 let payment = list.iter().find(|log| is_payment(aim, log)).cloned();

@@ -14,6 +14,7 @@ const MISSED: fn(&Outcome) -> bool = |outcome| matches!(outcome, Outcome::Audite
 #[tokio::test]
 async fn a_payment_left_out_of_a_range_is_found_at_another_operator_told_once_and_looked_for_around() {
     let mut audit = Audit::of_a_missed_payment().await;
+    audit.listen().await;
     let found = audit.until(MISSED).await;
     let height = amn_core::block::Height(PAID);
     assert_eq!(found, Outcome::Audited(Audited::Missed { height, misses: 1 }));
@@ -36,6 +37,7 @@ async fn a_payment_left_out_of_a_range_is_found_at_another_operator_told_once_an
     assert_eq!(audit.scene.count("select found from amn.rescan where finished_at is not null").await, 0);
     assert_eq!(audit.scene.events(audit.intent).await, told, "once");
     assert_eq!(audit.scene.deposits().await, 1);
+    assert_eq!(audit.scene.count("select count(*) from amn.delivery").await, 2, "one on its way for each event");
     // From now on the block is as it should be.
     audit.restart(7, 3_600);
     audit.until(|outcome| *outcome == Outcome::Audited(Audited::Same { height, transfers: 1 })).await;

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use amn_core::block::{BlockRef, Height, Inclusion};
 use amn_core::confirmation::Require;
-use amn_core::id::IntentId;
+use amn_core::id::{EndpointId, IntentId};
 use amn_core::timestamp::Timestamp;
 use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
 use amn_evm::testkit::{Call, History, Node, Script};
 use amn_scanner::auditor::{Auditor, Outcome, Parts};
 use amn_scanner::clock::SeededIds;
+use amn_scanner::outbox::signature::{SECRET_BYTES, Secret};
 use amn_scanner::store::decide::Desk;
+use amn_scanner::store::outbox::endpoints::{self, NewEndpoint};
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -92,6 +94,15 @@ impl Audit {
         assert_eq!(scene.count(listed).await, 1, "history is read as ranges, and by whom is known");
         let auditor = auditor(&scene, 7, HOURLY);
         Self { scene, a, b, intent, auditor }
+    }
+
+    /// A receiver of the seller's events; nothing is sent to it here.
+    pub async fn listen(&self) {
+        let secret = Secret::from_chance(&[7; SECRET_BYTES]);
+        let url = "https://seller.example/hook";
+        let new = NewEndpoint { id: EndpointId(1), tenant: Some("seller"), url, events: None, secret: &secret };
+        let mut db = self.scene.db.pool.acquire().await.unwrap();
+        endpoints::create(&mut db, &new, Timestamp::from_seconds(1_800_000_000)).await.unwrap();
     }
 
     /// An auditor that was started anew, with these dice.

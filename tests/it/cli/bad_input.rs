@@ -89,7 +89,7 @@ async fn wrong_arguments_are_refused_by_name_with_2_and_what_the_ledger_refuses_
         (vec!["networks", "resume", "devnet", "--accept-fork", "0x1"], 2, "64 hexadecimal digits"),
         (vec!["rescan"], 2, "--network"),
         (vec!["rescan", "--network", "devnet", "--from", "5"], 2, "--to"),
-        (vec!["rescan", "--network", "devnet", "--from", "-5", "--to", "6"], 2, "--from"),
+        (vec!["rescan", "--network", "devnet", "--from", "-5", "--to", "6"], 2, "unexpected argument '-5'"),
         (vec!["rescan", "--network", "devnet", "--from", "9", "--to", "6"], 2, "is above to"),
         (vec!["rescan", "--network", "devnet", "--from", "5", "--to", "99999999999999999999"], 2, "--to"),
         (vec!["rescan", "--network", "devnet", "--from", "5", "--to", "6"], 1, "there is no such network"),

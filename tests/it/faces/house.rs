@@ -11,7 +11,8 @@ use amn_core::id::EndpointId;
 use amn_core::timestamp::Timestamp;
 use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
-use amn_rpc::{EndpointConfig, Pool};
+use amn_rpc::time::VirtualTime;
+use amn_rpc::{EndpointConfig, Pool, PoolSettings};
 use amn_scanner::clock::{Ids as _, SeededIds, TestClock};
 use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::outbox::dispatcher::{self, Dispatcher};
@@ -60,13 +61,15 @@ pub struct House {
     pub secret: Secret,
     pub intents: Vec<Uuid>,
     clock: Arc<TestClock>,
+    /// The clock of the road: breakers, cool-downs and distrust.
+    road: VirtualTime,
     follower: Follower<EvmSource>,
     dispatcher: Dispatcher,
     /// Payments that are on the chain and not known here.
     waits: BTreeMap<B256, Wait>,
     pub found: Vec<Found>,
-    looks: u64,
-    spent: Duration,
+    pub looks: u64,
+    pub spent: Duration,
     /// Looks that came to nothing because the source could not go on.
     pub waited: u64,
 }
@@ -74,8 +77,8 @@ pub struct House {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     head: u64,
-    looks: u64,
-    spent: Duration,
+    pub looks: u64,
+    pub spent: Duration,
 }
 
 /// How long a payment was on the chain before it was known.
@@ -100,7 +103,10 @@ impl House {
         store::network::register(&db.pool, "evm", &network.facts, None).await.unwrap();
         let endpoints = urls.iter().zip(["alpha", "beta", "gamma"]);
         let endpoints = endpoints.map(|(url, name)| EndpointConfig::new(name, url.as_str(), Operator::new(name)));
-        let pool = Pool::new(network.facts.id.clone(), endpoints.collect()).unwrap();
+        let road = VirtualTime::at(Duration::from_secs(BEGINNING.unsigned_abs()));
+        let block_time = Some(Duration::from_secs(BLOCK_SECONDS.unsigned_abs()));
+        let settings = PoolSettings { time: road.time(), block_time, ..PoolSettings::default() };
+        let pool = Pool::new_with(network.facts.id.clone(), endpoints.collect(), settings).unwrap();
         let now = Timestamp::from_seconds(BEGINNING);
         let clock = Arc::new(TestClock::at(now));
         let ids = Arc::new(SeededIds::new(7, now));
@@ -131,6 +137,7 @@ impl House {
             secret,
             intents: Vec::new(),
             clock,
+            road,
             follower,
             dispatcher,
             waits: BTreeMap::new(),
@@ -194,6 +201,7 @@ impl House {
     /// Time goes on, on every clock of the house.
     pub fn pass(&self, time: Duration) {
         self.clock.advance(i64::try_from(time.as_millis()).unwrap());
+        self.road.advance(time);
     }
 
     async fn note_found(&mut self, head: u64) {

@@ -118,8 +118,10 @@ impl Stage {
     /// Reads the chain itself from a height on.
     async fn read(&mut self, from: u64) {
         self.canonical.split_off(&from);
-        for height in from..=self.chain.height().await.unwrap() {
-            let block = self.chain.rpc("eth_getBlockByNumber", json!([format!("{height:#x}"), true])).await.unwrap();
+        let heights: Vec<u64> = (from..=self.chain.height().await.unwrap()).collect();
+        let asked: Vec<Value> = heights.iter().map(|height| json!([format!("{height:#x}"), true])).collect();
+        let blocks = self.chain.rpc_all("eth_getBlockByNumber", &asked).await.unwrap();
+        for (height, block) in heights.into_iter().zip(blocks) {
             self.blocks.insert(hash(&block["hash"]));
             let mut here = Vec::new();
             for tx in block["transactions"].as_array().unwrap() {

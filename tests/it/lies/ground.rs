@@ -26,6 +26,8 @@ pub const PATIENT_SHOP: Address = Address::repeat_byte(0x24);
 pub const NATIVE_SHOP: Address = Address::repeat_byte(0x25);
 /// Pays with native money through a fee proxy.
 pub const NATIVE_PROXY_SHOP: Address = Address::repeat_byte(0x26);
+/// Got one unit of native money inside of a contract's call, of fifty.
+pub const INNER: Address = Address::repeat_byte(0x55);
 /// Is never paid what counts.
 pub const THIEF: Address = Address::repeat_byte(0x66);
 /// Nobody pays it, and its time is not over.
@@ -102,7 +104,10 @@ pub fn honest(native: bool) -> Vec<(&'static str, Address, u128)> {
     tokens.into_iter().chain(natives.into_iter().filter(|_| native)).collect()
 }
 
-pub fn aim(native: bool) -> Aim {
-    let payee = if native { NATIVE_SHOP } else { SHOP };
-    Aim { token: Some(TOKEN), payee: Some(payee), thief: THIEF, amount: U256::from(LOOT) }
+/// Whom a lie is about, by its name.
+pub fn aim(lie: &str) -> Aim {
+    let payee = if lie.starts_with("native") { NATIVE_SHOP } else { SHOP };
+    // A trace is looked at only where a balance grew.
+    let thief = if lie.starts_with("trace") { INNER } else { THIEF };
+    Aim { token: Some(TOKEN), payee: Some(payee), thief, amount: U256::from(LOOT) }
 }

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy_primitives::B256;
 use amn_core::id::IntentId;
-use amn_evm::testkit::{Call, History, Node};
+use amn_evm::testkit::{Call, History, Node, Reply, Script};
 use amn_rpc::EndpointConfig;
 use amn_scanner::follower::Outcome;
 use amn_scanner::store;
 use amn_scanner::torture::{Face, OpenFace, Rule, lies};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::ground::{self, LOOT, PATIENT_SHOP, QUIET, THIEF};
+use super::ground::{self, INNER, LOOT, PATIENT_SHOP, QUIET, THIEF};
 use crate::support::evm_scene::{EvmScene, endpoint};
 
 /// Where the liar stands.
@@ -106,8 +107,8 @@ impl Play {
     async fn begin(case: Case, stand: Stand) -> Self {
         let honest = Node::serve(ground::beginning()).await.unwrap();
         let other = Node::share(honest.history.clone()).await.unwrap();
-        honest.script(Some(tracing_node()));
-        other.script(Some(tracing_node()));
+        honest.script(Some(tracing(&honest)));
+        other.script(Some(tracing(&honest)));
         let own = match case.liar {
             Liar::Answers(_) => None,
             Liar::Chain(_) | Liar::Twins(_) => Some(Node::serve(ground::beginning()).await.unwrap()),
@@ -143,6 +144,7 @@ impl Play {
         let mut baits = vec![intent(&scene, "TST", THIEF, LOOT, &json!({}), None).await];
         if native {
             baits.push(intent(&scene, "ETH", THIEF, LOOT, &json!({}), None).await);
+            intent(&scene, "ETH", INNER, 50, &json!({}), None).await;
         }
         let quiet = intent(&scene, "TST", QUIET, 5, &json!({}), Some(86_400)).await;
         let last = scene.catch_up().await;
@@ -166,8 +168,7 @@ impl Play {
                     history.balances.insert(to, alloy_primitives::U256::from(amount));
                 }
             }
-            // A contract's call paid the thief one unit.
-            history.balances.insert(THIEF, alloy_primitives::U256::from(1));
+            history.balances.insert(INNER, alloy_primitives::U256::from(1));
         }
         self.catch_up().await;
         for _ in 0..6 {
@@ -250,7 +251,7 @@ impl Play {
         if !self.case.hides {
             self.look(true).await;
         }
-        if told.is_empty() && !self.case.harmless && !(self.stand == Stand::LastOfThree && self.was_not_asked()) {
+        if told.is_empty() && !self.case.harmless && self.stand != Stand::LastOfThree {
             self.wrong.push(format!("nobody is told: {:?}\n{}", self.last, self.scene.log.text()));
         }
         if !self.wrong.is_empty() {
@@ -261,7 +262,7 @@ impl Play {
         } else if self.was_not_asked() {
             "not asked".to_owned()
         } else {
-            "nothing, and nothing came of it".to_owned()
+            "nothing; nothing it said was used".to_owned()
         };
         Came { told, wrong: self.wrong }
     }
@@ -295,8 +296,7 @@ impl Play {
         for (to, amount, status) in rows {
             let to: alloy_primitives::Address = to.parse().unwrap();
             let true_one = honest.iter().any(|(_, shop, units)| *shop == to && units.to_string() == amount);
-            // One unit did arrive inside of a contract's call.
-            let inner = to == THIEF && amount == "1" && self.case.story == Story::Balances;
+            let inner = to == INNER && amount == "1" && self.case.story == Story::Balances;
             if !true_one && !inner {
                 *false_ones.entry(format!("{amount} to {to}: {status}")).or_default() += 1;
             } else if status == "settled" && !inner {
@@ -378,8 +378,7 @@ fn begin_to_lie(case: Case, face: &OpenFace, own: Option<&Node>) {
     match (case.liar, own) {
         (Liar::Answers(name), _) => {
             let lie = lies::named(name).unwrap_or_else(|| panic!("no lie {name}"));
-            let native = name.starts_with("native");
-            face.set_rules(vec![Rule::always(lie.about(ground::aim(native)))]);
+            face.set_rules(vec![Rule::always(lie.about(ground::aim(name)))]);
         }
         (Liar::Chain(make) | Liar::Twins(make), Some(own)) => make(&mut own.history()),
         _ => {}
@@ -400,14 +399,30 @@ fn endpoints(case: Case, stand: Stand, liar: &OpenFace, honest: [&Node; 2]) -> V
     }
 }
 
-/// A node that traces: one call inside the first transaction of each block pays the thief one unit.
-fn tracing_node() -> amn_evm::testkit::Script {
-    use amn_evm::testkit::Reply;
-    Arc::new(|method, _, honest| {
+/// A node that traces: in the block of the payments, the first transaction paid one unit inside of its call.
+fn tracing(node: &Node) -> Script {
+    let history = node.history.clone();
+    Arc::new(move |method, params, honest| {
         if method != "debug_traceBlockByHash" {
             return honest;
         }
-        Reply::Error(-32601, "the method debug_traceBlockByHash does not exist".to_owned())
+        let history = history.lock().unwrap();
+        let hash = params[0].as_str().unwrap_or_default().parse::<B256>().unwrap_or_default();
+        let Some(made) = history.known.get(&hash) else { return Reply::Result("null".to_owned()) };
+        let block: Value = serde_json::from_str(&made.named).unwrap();
+        let names = block["transactions"].as_array().unwrap();
+        let mut traces: Vec<Value> = names
+            .iter()
+            .map(|name| {
+                let call = json!({ "type": "CALL", "from": THIEF, "to": THIEF, "value": "0x0", "calls": [] });
+                json!({ "txHash": name, "result": call })
+            })
+            .collect();
+        if traces.len() > 2 {
+            let inner = json!({ "type": "CALL", "from": THIEF, "to": INNER, "value": "0x1", "calls": [] });
+            traces[0]["result"]["calls"] = json!([inner]);
+        }
+        Reply::Result(json!(traces).to_string())
     })
 }
 

@@ -33,6 +33,31 @@ struct Said {
     asked_at: u64,
 }
 
+impl Said {
+    /// Says of the one that leads where others do not say the same.
+    fn remark(&self, by: &Endpoint, own: Pair, enough: usize) {
+        let fields: [(&str, fn(&Pair) -> Option<BlockRef>); 2] =
+            [("safe", |pair| pair.safe), ("final", |pair| pair.finalized)];
+        for (word, field) in fields {
+            let others: Vec<BlockRef> =
+                self.of.iter().filter(|(name, _)| *name != by.operator()).filter_map(|(_, pair)| field(pair)).collect();
+            let Some(highest) = others.iter().max_by_key(|block| block.height) else { continue };
+            let Some(ours) = field(&own) else {
+                by.remark(&format!("it calls no block {word}, others {}", highest.height));
+                continue;
+            };
+            let passed = 1 + others.iter().filter(|other| other.height >= ours.height).count();
+            if let Some(other) = others.iter().find(|other| other.height == ours.height && other.hash != ours.hash) {
+                by.remark(&format!("it calls block {} {} {word}, others {}", ours.height, ours.hash, other.hash));
+            } else if passed < enough {
+                by.remark(&format!("it calls block {} {word}, others {}", ours.height, highest.height));
+            } else if others.iter().all(|other| other.height > ours.height) {
+                by.remark(&format!("it calls block {} {word}, all others one above", ours.height));
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Pair {
     safe: Option<BlockRef>,
@@ -66,6 +91,7 @@ pub(super) async fn agreed(source: &EvmSource, by: &Endpoint, head: Head) -> Hea
     if ask {
         ask_others(source, by, own, enough).await;
     }
+    source.marks.said().remark(by, own, enough);
     let said = source.marks.said();
     let mark = |own: Option<BlockRef>, of: fn(&Pair) -> Option<BlockRef>| {
         let agreed = highest(&said.of, of, tip, enough);

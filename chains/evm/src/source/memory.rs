@@ -55,6 +55,13 @@ impl Recent {
         head.as_ref().filter(|head| head.by == of.name() && head.block.height == at).map(|head| head.what.clone())
     }
 
+    /// What an endpoint called its head at this height, where it was another block.
+    pub(crate) fn other_head(&self, of: &Endpoint, than: BlockRef) -> Option<BlockRef> {
+        let head = lock(&self.head);
+        let there = head.as_ref().filter(|head| head.by == of.name() && head.block.height == than.height)?;
+        Some(there.block).filter(|there| *there != than)
+    }
+
     /// This block was read from an endpoint and stands on all that was read before.
     pub(crate) fn keep_read(&self, by: &Endpoint, block: BlockRef) {
         *lock(&self.read) = Some(Given { by: by.name().to_owned(), block, what: () });

@@ -10,6 +10,7 @@ use futures_util::stream;
 use super::EvmSource;
 use super::ask::{Ask, Read};
 use super::trouble::Trouble;
+use crate::evidence::Lie;
 
 /// Headers read in one call: enough to catch up with the fastest chain, few enough to fail cheaply.
 const BLOCKS_MAX: u64 = 64;
@@ -44,7 +45,7 @@ impl EvmSource {
         }
         drop(read);
         let Some(tip) = blocks.last().map(|block| block.header) else {
-            return Err(Trouble::NotYet(format!("the receipts of block {} are not there", on.height.next())));
+            return Err(Trouble::Lacks(format!("the receipts of block {} are not there", on.height.next())));
         };
         self.recent.keep_read(ask.endpoint, tip.at);
         Ok(Segment {
@@ -82,9 +83,14 @@ impl EvmSource {
             stands
         });
         let count = linked.count();
+        let unproven = reads.first().is_some_and(|read| !read.header.recomputed);
         reads.truncate(count);
         if reads.is_empty() {
-            return Err(why_nothing(ask, on).await);
+            return Err(match why_nothing(ask, on).await {
+                // It has our block, and a hash that nothing holds it to.
+                Trouble::NotYet(_) | Trouble::Lacks(_) if unproven => Lie::Unlinked { height: on.height.0 + 1 }.into(),
+                other => other,
+            });
         }
         self.headers_hold(ask, &reads.iter().map(|read| &read.header).collect::<Vec<_>>()).await?;
         Ok(reads)
@@ -93,9 +99,16 @@ impl EvmSource {
 
 /// Nothing stands on our tip at this endpoint: because it has another block there, or none yet.
 pub(super) async fn why_nothing(ask: &Ask<'_>, on: BlockRef) -> Trouble {
+    let above = |more: u64| ask.endpoint.head().is_some_and(|head| head >= on.height.0.saturating_add(more));
     match ask.header(on.height).await {
         Ok(Some(there)) if there.wire.hash.0 != on.hash.0 => Trouble::Forked(on),
+        Ok(Some(_)) if above(1) => {
+            Trouble::Lacks(format!("its head is above block {}, and it has none on it", on.height))
+        }
         Ok(Some(_)) => Trouble::NotYet(format!("nothing stands on block {} yet", on.height)),
+        Ok(None) if above(0) => {
+            Trouble::Lacks(format!("its head is above block {}, which it does not have", on.height))
+        }
         Ok(None) => Trouble::NotYet(format!("it has not reached block {}", on.height)),
         Err(trouble) => trouble,
     }

@@ -4,17 +4,18 @@
 //! are under no root we trust. Hashes agree in such cases while contents differ, so contents are compared.
 //! Who differs from what is proven has lied; who differs from what is only said may be right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bloom};
-use amn_core::block::{Block, Inclusion, Operator, Transfer};
+use amn_core::block::{Address, Block, Hash, Inclusion, Kind, Observation, Operator, Transfer};
 use amn_core::source::Watch;
 use amn_rpc::Endpoint;
 
 use super::EvmSource;
 use super::ask::{Ask, Read};
 use super::trouble::Trouble;
+use crate::address::spell;
 use crate::header::Checked;
 use crate::wire::WireHeader;
 
@@ -158,7 +159,11 @@ impl EvmSource {
         watch: &Watch,
         mut told: Told,
     ) -> Result<Block, Trouble> {
-        if !told.needs_witness() || self.pool.operators() < 2 || watch.is_empty() {
+        if self.pool.operators() < 2 || watch.is_empty() {
+            return Ok(told.block);
+        }
+        self.confirm_senders(ask, read, &mut told.block).await;
+        if !told.needs_witness() {
             return Ok(told.block);
         }
         let (height, hash) = (read.header.height(), read.header.wire.hash);
@@ -171,7 +176,7 @@ impl EvmSource {
                 self.block(&other, &read, watch).await
             };
             match theirs.await {
-                Ok(Some(theirs)) if theirs.block.transfers == told.block.transfers => {
+                Ok(Some(theirs)) if same_payments(&theirs.block.transfers, &told.block.transfers) => {
                     told.block.evidence.operators.insert(endpoint.operator().clone());
                     words.confirmed();
                     return Ok(told.block);
@@ -192,6 +197,41 @@ impl EvmSource {
         Ok(told.block)
     }
 
+    /// A transaction's hash commits to its sender only through the signature, which we do not recover: a sender that
+    /// nobody else gives is not told, because somebody may send money back to it.
+    async fn confirm_senders(&self, ask: &Ask<'_>, read: &Read, block: &mut Block) {
+        if block.transfers.iter().all(|transfer| transfer.id.kind != Kind::Native) {
+            return;
+        }
+        let mut confirmed: Option<HashMap<Hash, Address>> = None;
+        for endpoint in self.witnesses(ask) {
+            match self.ask(&endpoint).block(read.header.height(), true).await {
+                Ok(Some(theirs)) if theirs.header.wire.hash == read.header.wire.hash => {
+                    confirmed = Some(theirs.whole().map(|tx| (Hash(tx.hash.0), spell(tx.from.0.0))).collect());
+                    break;
+                }
+                Ok(_) => {}
+                Err(trouble) => drop(self.fault(&endpoint, trouble)),
+            }
+        }
+        for transfer in block.transfers.iter_mut().filter(|transfer| transfer.id.kind == Kind::Native) {
+            let theirs = confirmed.as_ref().and_then(|senders| senders.get(&transfer.id.tx));
+            if theirs != transfer.from.as_ref() {
+                if let (Some(ours), Some(theirs)) = (&transfer.from, theirs) {
+                    let what = format!("the sender of {} is {ours} here and {theirs} elsewhere", transfer.id.tx);
+                    ask.endpoint.remark(&what);
+                    block.observations.push(Observation {
+                        kind: "sender_contested".to_owned(),
+                        tx: Some(transfer.id.tx),
+                        to: Some(transfer.to.clone()),
+                        detail: what,
+                    });
+                }
+                transfer.from = None;
+            }
+        }
+    }
+
     /// Notes why somebody could not witness; a lie told meanwhile counts as one.
     pub(super) fn fault(&self, endpoint: &Endpoint, trouble: Trouble) -> String {
         match trouble {
@@ -202,6 +242,11 @@ impl EvmSource {
             other => format!("{}: {other:?}", endpoint.name()),
         }
     }
+}
+
+/// Whether two readings hold the same payments under the same names; who sent them is another matter.
+fn same_payments(left: &[Transfer], right: &[Transfer]) -> bool {
+    same_money(left, right) && left.iter().zip(right).all(|(left, right)| left.id == right.id)
 }
 
 /// Whether two readings differ in nothing but the names of transactions.
