@@ -150,6 +150,9 @@ impl Fault for Told {
     fn spoil<'a>(&'a self, asked: &'a Question, honest: Reply, scene: &'a mut Scene) -> BoxFuture<'a, Reply> {
         Box::pin(async move {
             let Reply::Result(answer) = honest else { return honest };
+            if !is_whole(&asked.method, &answer) {
+                return Reply::Result(answer);
+            }
             Reply::Result(match &self.lie.tell {
                 Tell::Alone(tell) => tell(&self.aim, asked, answer),
                 Tell::Asking(tell) => tell(&self.aim, asked, answer, scene).await,
@@ -158,11 +161,25 @@ impl Fault for Told {
     }
 }
 
+/// Whether an answer has the shape that the method's answers have: a node may have nothing, and a lie before this one
+/// may have left something else. There is nothing to change then.
+fn is_whole(method: &str, answer: &Value) -> bool {
+    match method {
+        "eth_getBlockByNumber" | "eth_getBlockByHash" => answer.is_object(),
+        "eth_getBlockReceipts" | "eth_getLogs" | super::BATCH => {
+            answer.as_array().is_some_and(|items| items.iter().all(Value::is_object))
+        }
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::torture::Dice;
+    use crate::torture::upstream::Upstream;
 
     #[test]
     fn a_rule_says_whom_a_lie_is_about_or_which_of_its_settings_is_wrong() {
@@ -172,6 +189,20 @@ mod tests {
         for (said, wrong) in [("thief=me", "thief: an address"), ("amount=-1", "amount: a number")] {
             let error = format!("invented-log:{said}").parse::<Rule>().unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn any_lie_may_be_told_about_what_another_left() {
+        // Nobody listens there: a lie that asks for more is refused it.
+        let upstream = Arc::new(Upstream::new("http://127.0.0.1:9", None).unwrap());
+        let left = [Value::Null, serde_json::json!([]), serde_json::json!([null, {}]), serde_json::json!("0x1")];
+        for lie in all() {
+            for (method, answer) in lie.methods.iter().flat_map(|method| left.iter().map(move |left| (method, left))) {
+                let asked = Question { id: 1.into(), method: (*method).to_owned(), params: serde_json::json!(["0x1"]) };
+                let mut scene = Scene::new(Dice::new(1), 0, None, (upstream.clone(), Arc::default()));
+                lie.about(Aim::default()).spoil(&asked, Reply::Result(answer.clone()), &mut scene).await;
+            }
         }
     }
 
