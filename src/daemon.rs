@@ -23,6 +23,7 @@ use tracing::{debug, error, info, warn};
 
 use self::nodes::Nodes;
 use crate::api::{self, AppState, auth::hash_key};
+use crate::auditor::{self, Auditor};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::Config;
 use crate::embedded::Embedded;
@@ -410,6 +411,7 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
             }
         });
     }
+    audit(tasks, ground, served, nodes);
     let (ground, served, nodes) = (ground.clone(), served.clone(), nodes.clone());
     tasks.start(format!("follower {id}"), Policy::Restart(Backoff::USUAL), move |stop| {
         let (ground, served, bell, nodes) = (ground.clone(), served.clone(), bell.clone(), nodes.clone());
@@ -432,6 +434,29 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
             };
             let (wake, pulse) = (nodes.wake(&served.facts.id), nodes.pulse(&served.facts.id));
             Follower::new(parts).at_pace(served.rhythm(), wake, pulse).run(stop).await?;
+            Ok(())
+        }
+    });
+}
+
+/// Starts what reads covered blocks of one network once more.
+fn audit(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Nodes) {
+    let (ground, served, holder) = (ground.clone(), served.clone(), nodes.daemon);
+    tasks.start(format!("auditor {}", served.facts.id), Policy::Restart(Backoff::USUAL), move |stop| {
+        let (ground, served) = (ground.clone(), served.clone());
+        async move {
+            let parts = auditor::Parts {
+                source: served.source(),
+                desk: Desk::new(ground.pool.clone(), served.facts.clone()),
+                pool: ground.pool,
+                clock: ground.clock,
+                ids: ground.ids,
+                told: ground.told,
+                holder,
+                raw: served.raw(),
+                blocks_per_hour: served.config.audit_blocks_per_hour,
+            };
+            Auditor::new(parts).run(stop).await?;
             Ok(())
         }
     });

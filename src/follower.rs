@@ -10,6 +10,8 @@ pub mod pace;
 mod running;
 mod tell;
 
+pub(crate) use tell::say_effect;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,13 +162,18 @@ impl<S: ChainSource> Follower<S> {
         let Some(tip) = standing.tip else {
             return self.begin(&head).await;
         };
-        let outcome = if head.tip.at == tip.at {
-            Outcome::Idle
+        let followed = if head.tip.at == tip.at {
+            Ok(Outcome::Idle)
         } else if head.tip.at.height > tip.at.height {
-            self.advance(tip, &head).await?
+            self.advance(tip, &head).await
         } else {
             // Behind us: a node that lags, or a branch that is shorter than ours.
-            self.compare_shorter(tip, &head).await?
+            self.compare_shorter(tip, &head).await
+        };
+        let outcome = match followed {
+            // A head that nobody can show must not keep what we stand on from settling.
+            Err(Trouble::Source(why @ (SourceError::NotYet(_) | SourceError::Malformed(_)))) => Outcome::Waiting(why),
+            other => other?,
         };
         self.settle_with(&head).await?;
         self.prove().await?;
@@ -195,6 +202,17 @@ impl<S: ChainSource> Follower<S> {
                 None => head.tip,
             },
         };
+        // All that follows will stand on it.
+        let vouchers = self.parts.source.vouch(&at).await?;
+        let other = vouchers.iter().find(|v| v.block.height == at.at.height && v.block != at.at);
+        if let Some(other) = other
+            && !self.parts.source.arbitrate(at.at).await
+        {
+            let (height, operator) = (at.at.height, &other.operator);
+            let text =
+                format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
+            return Err(SourceError::Malformed(text).into());
+        }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
         self.decide(&Input::Start(at)).await?;
         Ok(Outcome::Advanced)

@@ -1,6 +1,7 @@
 //! The body of amn-scanner: it loads, asks, writes and tells. What it decides is decided in `amn_core`.
 
 pub mod api;
+pub mod auditor;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -142,6 +142,11 @@ metrics_list! {
     REORGS = "amn_reorgs_total", Kind::Counter, ["network"], "Branches left for another.";
     REORG_DEPTH = "amn_reorg_depth_blocks", Kind::Histogram(Unit::Blocks), ["network"], "Blocks undone by a reorg.";
     DECISION_TIME = "amn_decision_seconds", Kind::Histogram(Unit::Seconds), ["network", "input"], "From loading the state to the commit of one decision.";
+    AUDITED_BLOCKS = "amn_audited_blocks_total", Kind::Counter, ["network", "coverage", "result"], "Covered blocks chosen to be read once more, by how they were read first and what that showed.";
+    AUDITED_TRANSFERS = "amn_audited_transfers_total", Kind::Counter, ["network", "coverage"], "Watched transfers in blocks that were read once more, missed ones among them.";
+    AUDIT_MISSES = "amn_audit_misses_total", Kind::Counter, ["network", "coverage"], "Watched transfers that the first reading missed and the audit found.";
+    RESCANNED_BLOCKS = "amn_rescanned_blocks_total", Kind::Counter, ["network"], "Covered blocks read once more by a rescan.";
+    RESCAN_FOUND = "amn_rescan_found_total", Kind::Counter, ["network"], "Deposits that a rescan found and nobody knew of.";
     EVENTS = "amn_events_total", Kind::Counter, ["network", "event"], "Events committed.";
     EVENTS_UNNUMBERED = "amn_events_unnumbered", Kind::Gauge(Unit::Count), [], "Committed events that the sequencer has not numbered yet.";
     ATTEMPTS = "amn_webhook_attempts_total", Kind::Counter, ["outcome"], "Tries to deliver, by outcome.";

@@ -245,6 +245,11 @@ impl Standing {
         self.cooling_until = None;
     }
 
+    /// What it said was an answer, and cannot be right.
+    pub(crate) fn remark(&mut self, what: String) {
+        self.last_error = Some(what);
+    }
+
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
     }

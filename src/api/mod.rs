@@ -19,6 +19,7 @@ mod nodes;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod rescans;
 mod routes;
 mod tenants;
 mod thresholds;
@@ -44,6 +45,9 @@ use crate::clock::{Clock, Ids};
 pub use self::endpoints::EVENTS;
 pub use self::routes::{Route, routes};
 
+/// Says what is known of a network's nodes.
+pub type Report = Arc<dyn Fn(&NetworkId) -> Option<Value> + Send + Sync>;
+
 /// What requests are answered with.
 pub struct AppState {
     pub pool: PgPool,
@@ -56,7 +60,7 @@ pub struct AppState {
     /// Who this process is, among those that report of their nodes.
     pub daemon: Uuid,
     /// What this process itself knows of a network's nodes; `None` where it asks none.
-    pub report: Arc<dyn Fn(&NetworkId) -> Option<Value> + Send + Sync>,
+    pub report: Report,
     /// Asks for a look at a network, because something is awaited there.
     pub look: Arc<dyn Fn(&NetworkId) + Send + Sync>,
     /// Rung after every commit that may have made events.

@@ -11,6 +11,7 @@ use super::problem::{Code, Problem};
 use super::{App, AppState, json_answer, nodes};
 use crate::store::pools::Told;
 use crate::store::read::networks::{self, Network};
+use crate::store::recall;
 
 /// Blocks that may be missing before a network lags: a few slots stay empty on every chain.
 const LAG_BLOCKS: u64 = 10;
@@ -99,6 +100,7 @@ async fn view(app: &AppState, network: &Network) -> Result<Value, Problem> {
     view["finalized"] = block(network.finalized).into();
     view["operators"] = said("operators").unwrap_or_else(|| json!([]));
     view["polling"] = said("polling").into();
+    view["recall"] = recall::shown(&app.pool, &network.id).await?.into();
     view["reported_at"] = told.as_ref().map(|told| told.at).map_or(Value::Null, |at| json!(at));
     view["requests"] = said("requests").into();
     view["safe"] = block(network.safe).into();

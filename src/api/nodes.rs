@@ -63,7 +63,7 @@ pub async fn reset(
         return Err(no("endpoint"));
     }
     let asked = pools::ask_reset(&app.pool, &id, &endpoint, trust, &caller.actor, app.clock.now()).await?;
-    let Some(daemons) = obeyed(&app, asked).await? else {
+    let Some(daemons) = obeyed(&app, asked, &caller.actor).await? else {
         return Err(Problem::new(
             Code::NotReady,
             format!("no daemon that serves {network} obeyed within {OBEYED_WITHIN:?}; nothing was reset"),
@@ -76,7 +76,7 @@ pub async fn reset(
 }
 
 /// Waits until a daemon has obeyed; `None`: none did, and none will any more.
-async fn obeyed(app: &AppState, reset: i64) -> Result<Option<usize>, Problem> {
+async fn obeyed(app: &AppState, reset: i64, actor: &str) -> Result<Option<usize>, Problem> {
     let waited = tokio::time::timeout(OBEYED_WITHIN, async {
         loop {
             match pools::obeyed_by(&app.pool, reset).await {
@@ -88,7 +88,7 @@ async fn obeyed(app: &AppState, reset: i64) -> Result<Option<usize>, Problem> {
     match waited.await {
         Ok(daemons) => Ok(Some(daemons?)),
         // One may have come in the last moment.
-        Err(_) if pools::take_back(&app.pool, reset).await? => Ok(None),
+        Err(_) if pools::take_back(&app.pool, reset, actor, app.clock.now()).await? => Ok(None),
         Err(_) => Ok(Some(pools::obeyed_by(&app.pool, reset).await?)),
     }
 }

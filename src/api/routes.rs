@@ -9,7 +9,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::AppState;
 use super::auth::{Access, Scope};
 use super::{
-    deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, tenants, thresholds,
+    deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans, tenants,
+    thresholds,
 };
 
 type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;
@@ -139,6 +140,10 @@ pub fn routes() -> Vec<Route> {
         route("PUT /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Override the policy of the network's file, at once and audited.", thresholds::put)
             .reads("Policy"),
         route("DELETE /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Go back to the policy of the network's file.", thresholds::delete),
+
+        route("GET /v1/networks/{network}/rescans", key(NetworksRead), (200, "RescanList"), "Heights that are or were read once more, what is under way first.", rescans::list),
+        route("POST /v1/networks/{network}/rescans", key(NetworksWrite), (202, "Rescan"), "Have covered heights read once more; what was missed there is credited. Audited; asking again while it is under way changes nothing.", rescans::ask)
+            .reads("NewRescan"),
 
         route("GET /v1/tenants", key(TenantsRead), (200, "TenantPage"), "List tenants by name.", tenants::list)
             .takes(&["cursor", "limit"]),

@@ -16,6 +16,7 @@ mod nodes;
 mod office;
 mod record;
 mod replay;
+mod rescan;
 mod show;
 mod tenants;
 mod thresholds;
@@ -89,6 +90,8 @@ enum Command {
     /// Networks: where each stands, and going on after a halt.
     #[command(subcommand)]
     Networks(networks::Command),
+    /// Read covered heights once more, and credit what was missed there.
+    Rescan(rescan::Rescan),
     /// Confirmation policies: when money may be believed.
     #[command(subcommand)]
     Thresholds(thresholds::Command),
@@ -187,6 +190,7 @@ impl Command {
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
+            Self::Rescan(rescan) => rescan.run(office, screen).await,
             Self::Thresholds(command) => command.run(office, screen).await,
             Self::Deliveries(command) => command.run(office, screen).await,
             Self::Endpoints(command) => command.run(office, screen).await,

@@ -124,6 +124,8 @@ pub struct Network {
     pub endpoints: Vec<Endpoint>,
     /// Blocks between two looks at native balances.
     pub balance_check: Option<u64>,
+    /// Covered blocks that are read once more in an hour; 0: none.
+    pub audit_blocks_per_hour: u32,
     /// Where it stands, for problems that only the network's family can find.
     pub place: String,
 }

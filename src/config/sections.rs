@@ -140,6 +140,8 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
     let endpoints: Vec<_> = nodes.into_iter().filter_map(|section| endpoint(section, file)).collect();
     // A million blocks is a month of the slowest chain; beyond it the look never comes.
     let balance_check = section.whole("balance_check", 1..=1_000_000);
+    // One a minute finds a fault within days and costs a few requests; one a second is a second follower.
+    let audit_blocks_per_hour = section.count("audit_blocks_per_hour", 0..=3_600).unwrap_or(60);
     let network = Network {
         enabled,
         file: network_file,
@@ -154,6 +156,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
         proxies,
         endpoints,
         balance_check,
+        audit_blocks_per_hour,
         place: section.place.shown(file),
     };
     if network.endpoints.len() == given {

@@ -155,6 +155,8 @@ const WRONG_IN_NETWORK: &[(&str, &str)] = &[
     ("doorbell_silence_seconds = 1", "doorbell_silence_seconds: must be a whole number from 3 to 3600; found 1"),
     ("single_operator = \"yes\"", r#"single_operator: must be "accepted"; found "yes""#),
     ("balance_check = \"often\"", r#"balance_check: must be a whole number from 1 to 1000000; found "often""#),
+    ("audit_blocks_per_hour = -1", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found -1"),
+    ("audit_blocks_per_hour = 3601", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found 3601"),
     ("start = { height = 5 }", "start.hash: must be given; found nothing"),
     (
         "start = { height = 5, hash = \"0x12\" }",

@@ -15,8 +15,8 @@ use super::{FollowError, Follower, LEASE, Outcome};
 use crate::store::{StoreError, network};
 use crate::supervisor::Stop;
 
-/// How often a quiet network looks whether something is awaited by now, and renews its lease. It asks our database,
-/// not the nodes.
+/// How often a network that rests for long renews its lease, says how old its tip is, and looks whether something is
+/// awaited by now. It asks our database, not the nodes.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Bells ring at once at several nodes, and a broken one rings without end: so many looks fit into a usual wait.
@@ -174,8 +174,8 @@ impl<S: ChainSource> Follower<S> {
                     self.running.bells.rang();
                 }
                 () = sleep_until(end) => return Some(Woken::Timer),
-                () = sleep_until(keep), if quiet => {
-                    if !self.stays_quiet().await {
+                () = sleep_until(keep) => {
+                    if rest.pace != Pace::Standing && !self.keep(quiet).await {
                         return Some(Woken::Asked);
                     }
                     keep = Instant::now() + KEEP_EVERY;
@@ -184,13 +184,18 @@ impl<S: ChainSource> Follower<S> {
         }
     }
 
-    /// Keeps the lease and the gauges of a network that is left alone; false where it must be looked at.
-    async fn stays_quiet(&mut self) -> bool {
+    /// Keeps the lease and the gauges of a network that rests; false where it must be looked at.
+    async fn keep(&mut self, quiet: bool) -> bool {
         let leads = self.lead().await.unwrap_or(false);
+        self.measure();
+        !quiet || leads && !self.awaits().await
+    }
+
+    /// Brings the gauges up to date between rounds: a tip that nobody can move grows old all the same.
+    pub fn measure(&self) {
         if let Some(known) = &self.known {
             self.gauge(known);
         }
-        leads && !self.awaits().await
     }
 }
 

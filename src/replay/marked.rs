@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, TransferId};
+use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
 use amn_core::money::Amount;
 use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch};
 use amn_rpc::Recorder;
@@ -60,6 +60,16 @@ impl<S: ChainSource> ChainSource for Marked<S> {
         deposits: &[(TransferId, BlockRef)],
     ) -> Result<Vec<(TransferId, BlockRef, Evidence)>, SourceError> {
         self.source.prove(deposits).await
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        self.source.reread(height, not_by, turn, watch).await
     }
 
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {

@@ -12,6 +12,8 @@ pub mod network;
 pub mod outbox;
 pub mod pools;
 pub mod read;
+pub mod recall;
+pub mod rescans;
 pub mod row;
 pub mod tenants;
 pub mod thresholds;

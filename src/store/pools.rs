@@ -150,10 +150,18 @@ pub async fn obeyed_by(pool: &PgPool, reset: i64) -> Result<usize, StoreError> {
     Ok(daemons.and_then(|daemons| usize::try_from(daemons).ok()).unwrap_or(0))
 }
 
-/// Takes a reset back that no daemon has obeyed; false where one just did.
-pub async fn take_back(pool: &PgPool, reset: i64) -> Result<bool, StoreError> {
-    let gone = sqlx::query!("delete from amn.endpoint_reset where id = $1 and cardinality(obeyed_by) = 0", reset)
-        .execute(pool)
-        .await?;
-    Ok(gone.rows_affected() == 1)
+/// Takes a reset back that no daemon has obeyed, and says so in the audit log; false where one just did.
+pub async fn take_back(pool: &PgPool, reset: i64, actor: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let mut tx = pool.begin().await?;
+    let gone = sqlx::query!(
+        "delete from amn.endpoint_reset where id = $1 and cardinality(obeyed_by) = 0 returning network_id, endpoint",
+        reset,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = gone else { return Ok(false) };
+    let detail = serde_json::json!({ "endpoint": row.endpoint });
+    audit(&mut tx, now, actor, "endpoint.reset.taken_back", &row.network_id, &detail).await?;
+    tx.commit().await?;
+    Ok(true)
 }

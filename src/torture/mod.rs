@@ -6,12 +6,14 @@
 
 pub mod face;
 pub mod faults;
+pub mod lies;
 pub mod rule;
 pub mod scene;
 
 mod bell;
 mod dice;
 mod http;
+mod shape;
 mod upstream;
 mod wire;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::upstream::{Upstream, UpstreamError};
-use super::{Dice, Question, Reply};
+use super::{Dice, Question, Reply, shape};
 
 /// Questions whose last honest answer is kept: an hour of following a chain of one-second blocks.
 const REMEMBERED_MAX: usize = 4_096;
@@ -35,11 +35,12 @@ impl Scene {
         Self { dice, nth, before, upstream, memory }
     }
 
-    /// Asks the node behind; the honest answer.
+    /// Asks the node behind; the honest answer, where it has the shape that the question calls for.
     pub async fn ask_upstream(&self, method: &str, params: Value) -> Result<Value, UpstreamError> {
         let asked = Question { id: json!(1), method: method.to_owned(), params };
         match self.upstream.ask(&asked).await {
-            Reply::Result(value) => Ok(value),
+            Reply::Result(value) if shape::fits(method, &value) => Ok(value),
+            Reply::Result(_) => Err(UpstreamError(format!("{method}: an answer of another shape"))),
             other => Err(UpstreamError(format!("{method}: {other:?}"))),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use amn_core::block::{
     Address, AssetId, Block, BlockHash, BlockRef, Evidence, Hash, Header, Height, Inclusion, Operator, Takeback,
-    Transfer,
+    Transfer, TransferId,
 };
 use amn_core::engine::{Command, Effect, Halt, HaltReason, Input, Refusal, State, step};
 use amn_core::id::IntentId;
@@ -42,6 +42,9 @@ pub struct World {
     pub truth_final: Height,
     /// Addresses that an issuer ever took money back from.
     pub taken: BTreeSet<Address>,
+    /// Payments that were left out of a stretch and that nobody has read since.
+    pub left_out: BTreeSet<TransferId>,
+    leave_out: bool,
     /// Commands that were refused since the last step.
     pub refused: Vec<(Input, Refusal)>,
     /// Payments that left their block and wait to be mined again.
@@ -68,6 +71,8 @@ impl World {
             given: BTreeMap::new(),
             truth_final: Height(super::truth::FIRST),
             taken: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            leave_out: false,
             refused: Vec::new(),
             waiting: Vec::new(),
             undone: Vec::new(),
@@ -194,6 +199,11 @@ impl World {
                 Ok(())
             }
             Action::Backfill { part } => self.backfill(*part, judge),
+            Action::LeaveOut => {
+                self.leave_out = true;
+                Ok(())
+            }
+            Action::Rescan { back, blocks } => self.rescan(*back, *blocks, judge),
             Action::Resume { accept } => {
                 let accept_fork = accept.then(|| self.truth.head().header.at.hash);
                 self.tell(Input::Command(Command::Resume { accept_fork }), judge)?;
@@ -316,7 +326,8 @@ impl World {
         }
         let operators = self.evidence(tip.at.hash, mask, proven).operators;
         let coverage = if listed { Coverage::Listed } else { Coverage::Linked };
-        Segment { parent, blocks, tip, coverage, watched, operators, checkpoint: Vec::new() }
+        let read_by = facts::operators(by_one).pop_first();
+        Segment { parent, blocks, tip, coverage, watched, operators, read_by, checkpoint: Vec::new() }
     }
 
     fn sync(&mut self, action: &Action, judge: Judge<'_>) -> Result<(), TestCaseError> {
@@ -344,7 +355,12 @@ impl World {
             let to = last.min(Height(from.0 + group as u64 - 1));
             let mask = if listed { mask | 3 } else { mask };
             count(if listed { "listed segment" } else { "linked segment" });
-            let segment = self.segment(from, to, mask, proven, listed, stale);
+            let mut segment = self.segment(from, to, mask, proven, listed, stale);
+            if std::mem::take(&mut self.leave_out) {
+                count("left out");
+                let all = segment.blocks.iter_mut().flat_map(|block| block.transfers.drain(..));
+                self.left_out.extend(all.map(|transfer| transfer.id));
+            }
             self.tell(Input::Extend(segment), judge)?;
             from = to.next();
         }
@@ -404,6 +420,47 @@ impl World {
         self.tell(Input::Found { blocks, intents: vec![id], through: end }, judge)
     }
 
+    /// Reads covered heights once more and hands in what they hold, known or not.
+    fn rescan(&mut self, back: u64, blocks: u64, judge: Judge<'_>) -> Result<(), TestCaseError> {
+        let Some(tip) = self.state.standing.tip else { return skip("rescan") };
+        let through = tip.at.height.back(back);
+        let from = through.back(blocks).max(Height(super::truth::FIRST + 1));
+        let Some(end) = self.truth.at(through).map(|b| b.header.at).filter(|_| from <= through) else {
+            return skip("rescan");
+        };
+        let mut read: Vec<Block> = (from.0..=through.0).filter_map(|h| self.truth.at(Height(h)).cloned()).collect();
+        for block in &mut read {
+            let height = block.header.at.height;
+            // What a stretch was not read for is its backfill's to find.
+            let owed = |to: &Address| {
+                let mut all = self.state.intents.values().filter(|intent| intent.terms.address == *to);
+                all.any(|intent| intent.backfill.is_some_and(|(a, b)| (a..=b).contains(&height)))
+            };
+            block.transfers.retain(|t| self.since.get(&t.to).is_some_and(|since| height >= *since) && !owed(&t.to));
+            block.takebacks.clear();
+        }
+        for block in &mut read {
+            block.evidence = self.evidence(block.header.at.hash, 3, true);
+        }
+        count("rescan");
+        let ids: Vec<TransferId> = read.iter().flat_map(|block| &block.transfers).map(|transfer| transfer.id).collect();
+        let mut heard = Vec::new();
+        let input = Input::Found { blocks: read, intents: Vec::new(), through: end };
+        let halted = self.state.standing.halted.is_some();
+        self.tell(input, &mut |world, step| {
+            heard.extend(step.effects.iter().cloned());
+            judge(world, step)
+        })?;
+        let ours = !heard.iter().any(|e| matches!(e, Effect::Alarm(alarm) if alarm.kind == "rescan_on_other_branch"));
+        if ours && !halted {
+            if heard.iter().any(|e| matches!(e, Effect::Record(_))) {
+                count("rescan found");
+            }
+            self.left_out.retain(|id| !ids.contains(id));
+        }
+        Ok(())
+    }
+
     fn pick_intent(&self, which: usize) -> Option<IntentId> {
         let all: Vec<IntentId> = self.state.intents.keys().copied().collect();
         pick(&all, which).copied()
@@ -426,6 +483,7 @@ fn skip(what: &'static str) -> Result<(), TestCaseError> {
         "prove" => "skipped: prove",
         "ask" => "skipped: ask",
         "backfill" => "skipped: backfill",
+        "rescan" => "skipped: rescan",
         "unassign" => "skipped: unassign",
         "assign" => "skipped: assign",
         _ => "skipped: other",

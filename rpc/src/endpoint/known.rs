@@ -21,6 +21,18 @@ impl Endpoint {
         }
     }
 
+    /// What it said cannot be right, and may still be no lie: for people, with its last error.
+    pub fn remark(&self, what: &str) {
+        let what = self.redactor.clean(what);
+        tracing::debug!(network = %self.around.network, endpoint = %self.name, what, "of endpoint {}: {what}", self.name);
+        self.standing().remark(what);
+    }
+
+    /// The head it claims.
+    pub fn head(&self) -> Option<u64> {
+        self.standing().head().map(|(head, _)| head)
+    }
+
     /// Why it is distrusted, if it is.
     pub fn distrusted(&self) -> Option<String> {
         self.standing().distrusted().map(str::to_owned)

@@ -44,6 +44,7 @@ pub(super) fn list(page: &mut Page, networks: &[Value], silent: &[String]) {
 /// One network, its nodes, and what each was asked.
 pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
     list(page, std::slice::from_ref(network), silent);
+    recall(page, &network["recall"]);
     for node in array(&network["endpoints"]) {
         page.line("");
         page.line(format!("{} ({})", text(&node["name"]), text(&node["shown_url"])));
@@ -68,6 +69,25 @@ pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
             ("  last error", text(&node["last_error"])),
             ("  distrusted", text(&node["distrusted"])),
         ]);
+    }
+}
+
+/// What reading blocks once more has shown.
+fn recall(page: &mut Page, recall: &Value) {
+    if recall.is_null() {
+        return;
+    }
+    page.line("");
+    page.line(format!(
+        "{} blocks were read once more, the last {} at {}: {} of {} watched transfers had been missed",
+        recall["blocks"],
+        text(&recall["last_height"]),
+        text(&recall["last_at"]),
+        recall["misses"],
+        recall["transfers"]
+    ));
+    if let Some(rate) = recall["miss_rate_ppm"].as_u64().filter(|rate| *rate > 0) {
+        page.line(format!("  {rate} in a million"));
     }
 }
 
@@ -198,7 +218,7 @@ fn total(counts: &Map<String, Value>) -> u64 {
 /// Names and their values, those that are nothing left out.
 fn words(of: &Value) -> String {
     let mut line = String::new();
-    for (name, value) in of.as_object().into_iter().flatten().filter(|(_, value)| **value != Value::from(0)) {
+    for (name, value) in of.as_object().into_iter().flatten().filter(|(_, value)| value.as_u64() != Some(0)) {
         let comma = if line.is_empty() { "" } else { ", " };
         let _ = write!(line, "{comma}{name} {}", text(value));
     }

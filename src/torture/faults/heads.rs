@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Kind, number, text};
+use super::{Kind, number, put, text};
 use crate::torture::scene::{number as read, printed};
 use crate::torture::{Fault, Question, Reply, Scene, asking, plain};
 
@@ -264,7 +264,7 @@ fn altered(mut block: Value, field: &str, throw: u64) -> Value {
                 .map(|(at, c)| if at + 1 == text.len() { if c == '0' { '1' } else { '0' } } else { c })
                 .collect(),
         };
-        block[field] = Value::String(changed);
+        put(&mut block, field, Value::String(changed));
     }
     block
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::heads::without_logs;
-use super::{Kind, each_log, number};
+use super::{Kind, each_log, number, put};
 use crate::torture::scene::{number as read, printed};
 use crate::torture::{Dice, Fault, Question, Reply, Scene, asking, plain};
 
@@ -52,7 +52,7 @@ pub(super) const KINDS: &[Kind] = &[
             let (blocks, by) = (set.number("blocks"), set.number("by"));
             Ok(newest_logs("shifted-log-indices", blocks, move |log, _| {
                 if let Some(index) = read(&log["logIndex"]) {
-                    log["logIndex"] = printed(index.saturating_add(by));
+                    put(log, "logIndex", printed(index.saturating_add(by)));
                 }
             }))
         },
@@ -64,7 +64,7 @@ pub(super) const KINDS: &[Kind] = &[
         make: |set| {
             Ok(newest_logs("wrong-tx-hash", set.number("blocks"), |log, dice| {
                 let name = hex::encode(dice.bytes::<32>());
-                log["transactionHash"] = json!(format!("0x{name}"));
+                put(log, "transactionHash", json!(format!("0x{name}")));
             }))
         },
     },
@@ -126,10 +126,9 @@ fn newest_logs(
                         change(log, &mut scene.dice);
                     }
                 };
-                if let Some(logs) = result["logs"].as_array_mut() {
-                    logs.iter_mut().for_each(newest);
-                } else {
-                    each_log(&mut result, &mut newest);
+                match result.get_mut("logs").and_then(Value::as_array_mut) {
+                    Some(logs) => logs.iter_mut().for_each(newest),
+                    None => each_log(&mut result, &mut newest),
                 }
                 result
             })

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Fault;
+use super::{Fault, lies};
 
 pub use refusals::{CallsFor, Refusal};
 
@@ -64,7 +64,8 @@ pub(crate) const fn text(name: &'static str, usual: &'static str) -> Take {
 
 /// All of them, in the order of `--list`.
 pub fn kinds() -> impl Iterator<Item = &'static Kind> {
-    [transport::KINDS, heads::KINDS, logs::KINDS, receipts::KINDS, refusals::KINDS, bells::KINDS].into_iter().flatten()
+    let broken = [transport::KINDS, heads::KINDS, logs::KINDS, receipts::KINDS, refusals::KINDS, bells::KINDS];
+    broken.into_iter().flatten().chain(lies::all().map(|lie| &lie.kind))
 }
 
 #[must_use]
@@ -124,6 +125,13 @@ impl Settings {
     #[must_use]
     pub fn text(&self, name: &str) -> String {
         self.texts.get(name).cloned().unwrap_or_default()
+    }
+}
+
+/// Sets a member of an object; what is no object stays as it is. (To write `value["name"] =` panics there.)
+pub(super) fn put(value: &mut Value, name: &str, to: Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert(name.to_owned(), to);
     }
 }
 

@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use super::{Kind, number};
+use super::{Kind, number, put};
 use crate::torture::scene::{number as read, printed};
 use crate::torture::{Question, Reply, Scene, asking, plain};
 
@@ -59,7 +59,7 @@ pub(super) const KINDS: &[Kind] = &[
                     if let Some(list) = receipts.as_array_mut().filter(|list| !list.is_empty()) {
                         let place = dice.place(list.len());
                         let gas = read(&list[place]["cumulativeGasUsed"]).unwrap_or_default();
-                        list[place]["cumulativeGasUsed"] = printed(gas + 1);
+                        put(&mut list[place], "cumulativeGasUsed", printed(gas.saturating_add(1)));
                     }
                     receipts
                 })
@@ -94,12 +94,12 @@ async fn of_other_block(asked: &Question, honest: Reply, scene: &Scene, below: u
         for (place, receipt) in list.iter_mut().enumerate() {
             relabel(receipt, &block);
             if let Some(name) = block["transactions"].get(place) {
-                receipt["transactionHash"] = name.clone();
+                put(receipt, "transactionHash", name.clone());
             }
             let name = receipt["transactionHash"].clone();
-            for log in receipt["logs"].as_array_mut().into_iter().flatten() {
+            for log in receipt.get_mut("logs").and_then(Value::as_array_mut).into_iter().flatten() {
                 relabel(log, &block);
-                log["transactionHash"] = name.clone();
+                put(log, "transactionHash", name.clone());
             }
         }
     }
@@ -107,6 +107,6 @@ async fn of_other_block(asked: &Question, honest: Reply, scene: &Scene, below: u
 }
 
 fn relabel(entry: &mut Value, block: &Value) {
-    entry["blockHash"] = block["hash"].clone();
-    entry["blockNumber"] = block["number"].clone();
+    put(entry, "blockHash", block["hash"].clone());
+    put(entry, "blockNumber", block["number"].clone());
 }

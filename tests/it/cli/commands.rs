@@ -163,3 +163,26 @@ async fn networks_are_listed_with_their_lag_and_what_their_endpoints_say() {
     assert!(shown.starts_with("NETWORK  STATUS"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colour where no terminal is");
 }
+
+#[tokio::test]
+async fn a_rescan_is_carried_out_by_the_daemon_that_runs_and_what_it_came_to_is_shown() {
+    let play = Play::new().await;
+    let config = play.dir.path().join("amn-scanner.toml");
+    let intent = play.intent(json!({})).await;
+    play.pay(&intent, 1_000_000).await;
+    play.mine(4).await;
+    let (told, tip) = (play.told(&intent), play.chain.height().await.unwrap());
+    let (from, to) = ((tip - 3).to_string(), tip.to_string());
+    let heights = ["rescan", "--network", "devnet", "--from", &from, "--to", &to, "--wait", "--json"];
+    let done = amn(&config, &heights).await.json();
+    assert_eq!((&done["status"], &done["found"]), (&json!("done"), &json!(0)), "{done}");
+    assert_eq!((&done["transfers"], &done["actor"]), (&json!(1), &json!("cli:tester")));
+    let list = amn(&config, &["rescan", "--network", "devnet"]).await.fine();
+    assert!(list.lines().nth(1).unwrap().contains("done"), "{list}");
+    play.quiet().await;
+    assert_eq!(play.told(&intent), told, "nothing was told again");
+    let beyond = ["rescan", "--network", "devnet", "--from", "1", "--to", "999999"];
+    let refused = amn(&config, &beyond).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("the ledger of devnet covers"), "{refused:?}");
+}

@@ -3,24 +3,27 @@
 use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
-use amn_rpc::{EndpointConfig, Pool, RpcError};
-use amn_scanner::torture::OpenFace;
-use amn_scanner::torture::faults;
+use amn_evm::testkit::{Reply as NodeReply, Script};
+use amn_rpc::{Endpoint, EndpointConfig, Pool, RpcError};
+use amn_scanner::torture::{OpenFace, Question, faults};
 use serde_json::{Value, json};
 
 use super::{ask, faced, post, question, read};
 
-fn pool(face: &OpenFace) -> Pool {
-    let mut endpoint = EndpointConfig::new("a", face.url(), Operator::new("a"));
-    endpoint.timeout = Duration::from_millis(400);
-    endpoint.body_max = 1 << 20;
-    Pool::new(NetworkId::new("devnet"), vec![endpoint]).unwrap()
+/// Endpoints that lead to one face, as many as there are cases: each is asked once, so that none is remembered badly.
+fn pool(face: &OpenFace, endpoints: usize) -> Pool {
+    let endpoint = |place: usize| {
+        let mut endpoint = EndpointConfig::new(place.to_string(), face.url(), Operator::new("a"));
+        endpoint.timeout = Duration::from_millis(400);
+        endpoint.body_max = 1 << 20;
+        endpoint
+    };
+    Pool::new(NetworkId::new("devnet"), (0..endpoints).map(endpoint).collect()).unwrap()
 }
 
-/// What our own client makes of a fault: one word for what it must do next.
-async fn understood(rule: &str, method: &'static str, params: Value) -> &'static str {
-    let (_node, face) = faced(8, 1, &[rule]).await;
-    match pool(&face).endpoints()[0].call(method, &params).await {
+/// What our own client makes of an answer: one word for what it must do next.
+async fn understood(endpoint: &Endpoint, method: &'static str, params: &Value) -> &'static str {
+    match endpoint.call(method, params).await {
         Ok(_) => "answer",
         Err(RpcError::TryOther { timed_out: true, .. }) => "too late",
         Err(RpcError::TryOther { .. }) => "other",
@@ -58,18 +61,24 @@ async fn a_broken_line_is_seen_for_what_it_is() {
         ("rate-limit:retry_after=7", "cool down"),
         ("error-in-200", "other"),
     ];
-    for (rule, expected) in cases {
-        assert_eq!(understood(rule, "eth_chainId", json!([])).await, expected, "{rule}");
+    let (_node, face) = faced(8, 1, &[]).await;
+    let pool = pool(&face, cases.len());
+    for ((rule, expected), endpoint) in cases.into_iter().zip(pool.endpoints()) {
+        face.set_rules(read(&[rule]));
+        assert_eq!(understood(endpoint, "eth_chainId", &json!([])).await, expected, "{rule}");
     }
 }
 
 #[tokio::test]
 async fn every_provider_s_refusal_is_understood_by_our_client() {
     let range = json!([{ "fromBlock": "0x1", "toBlock": "0x8" }]);
+    let (_node, face) = faced(8, 1, &[]).await;
+    let pool = pool(&face, faults::refusals().count());
     let mut wrong = Vec::new();
-    for refusal in faults::refusals() {
+    for (refusal, endpoint) in faults::refusals().zip(pool.endpoints()) {
         let rule = format!("error:{}", refusal.name);
-        let understood = understood(&rule, "eth_getLogs", range.clone()).await;
+        face.set_rules(read(&[&rule]));
+        let understood = understood(endpoint, "eth_getLogs", &range).await;
         if !refusal.calls_for.understood_as().contains(&understood) {
             wrong.push(format!("{rule} ({}): {understood}", refusal.message));
         }
@@ -220,4 +229,33 @@ async fn a_delay_is_as_long_as_it_says() {
     let asked = Instant::now();
     ask(&face, "eth_chainId", json!([])).await;
     assert!(asked.elapsed() >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn no_fault_stumbles_over_an_answer_of_another_shape() {
+    const ODD: [&str; 7] =
+        ["null", "7", "\"x\"", "[]", "{}", "[null,7,\"x\",[],{}]", "[{\"logs\":7},{\"logs\":[7]},{\"topics\":7}]"];
+    let (node, face) = faced(3, 1, &[]).await;
+    // Every question, also one that a fault asks by itself, gets the next of them.
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    let script: Script = std::sync::Arc::new(move |_, _, _| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        NodeReply::Result(ODD[turn % ODD.len()].to_owned())
+    });
+    node.script(Some(script));
+    let params = [json!([]), json!({}), json!([{}, 7]), json!(["0x2", true]), json!(["latest"])];
+    for kind in faults::kinds() {
+        face.set_rules(read(&[&format!("{}:methods=*+batch+push", kind.name)]));
+        for (place, method) in
+            ["eth_blockNumber", "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getLogs", "eth_call"]
+                .iter()
+                .enumerate()
+        {
+            for turn in 0..3 {
+                let params = params[(place + turn) % params.len()].clone();
+                // A panic would end the test.
+                drop(face.answer(&Question { id: json!(1), method: (*method).to_owned(), params }).await);
+            }
+        }
+    }
 }

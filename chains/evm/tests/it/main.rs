@@ -1,6 +1,7 @@
 //! One binary for the tests of this family: real blocks, forged ones, and nodes that lie.
 
 mod catching_up;
+mod coming_back;
 mod decoding;
 mod mutations;
 mod reading;

@@ -535,7 +535,7 @@ fn renaming() -> Script {
 }
 
 #[tokio::test]
-async fn true_receipts_under_a_false_name_are_not_proven() {
+async fn true_receipts_under_a_false_name_are_refuted_by_whoever_shows_whole_transactions() {
     let history = paid();
     let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
     nodes[0].script(Some(renaming()));
@@ -545,10 +545,11 @@ async fn true_receipts_under_a_false_name_are_not_proven() {
     let on = standing_on(at(&history, 0));
     let segment = source.segment(&on, Height(3), None, &tokens).await.unwrap();
     let block = &segment.blocks[2];
-    assert_eq!(block.transfers[0].id.tx, amn_core::block::Hash([0x99; 32]));
-    assert_eq!(block.evidence.inclusion, Inclusion::Reported, "the receipts are true, the name is not");
-    let proven = source.prove(&[(block.transfers[0].id, block.header.at)]).await.unwrap();
-    assert!(proven.iter().all(|(_, _, evidence)| evidence.inclusion == Inclusion::Reported), "{proven:?}");
+    assert_eq!((segment.operators, block.evidence.inclusion), (operators(&["b"]), Inclusion::Proven));
+    assert_ne!(block.transfers[0].id.tx, amn_core::block::Hash([0x99; 32]));
+    let reason = source.pool().endpoints()[0].distrusted().unwrap();
+    assert_eq!(reason, "the transactions of block 3 do not have the names it gives");
+    let source = self::source(&nodes.each_ref());
     nodes[0].script(Some(lying("eth_getBlockByNumber", |params, block| {
         if let (Some(false), Some(second)) = (params[1].as_bool(), block["transactions"].get_mut(1)) {
             *second = json!(B256::repeat_byte(0x99));
