@@ -164,7 +164,8 @@ impl World {
 
     /// The events of an intent, in the order of their sequence.
     async fn told(&self, intent: Uuid) -> Vec<String> {
-        let told = sqlx::query_scalar("select event from amn.event where intent_id = $1 order by sequence").bind(intent);
+        let told =
+            sqlx::query_scalar("select event from amn.event where intent_id = $1 order by sequence").bind(intent);
         told.fetch_all(&self.db.pool).await.unwrap()
     }
 
@@ -337,14 +338,18 @@ async fn ten_minutes_without_any_node_are_caught_up_in_order_and_nobody_was_told
 
     // Complete: every height is covered, every payment told once, nothing of the branch that is gone.
     let tip = world.history.lock().unwrap().tip().unwrap().at.height.0;
-    let covered: i64 = sqlx::query_scalar("select tip_height from amn.network").fetch_one(&world.db.pool).await.unwrap();
+    let covered: i64 =
+        sqlx::query_scalar("select tip_height from amn.network").fetch_one(&world.db.pool).await.unwrap();
     assert!(u64::try_from(covered).unwrap() + 1 >= tip, "covered up to {covered} of {tip}");
     let whole = ["payment.detected", "payment.confirmed"];
     for intent in [settled, moved, early, late] {
         assert_eq!(world.status(intent).await, "confirmed");
         assert_eq!(world.told(intent).await, whole);
     }
-    assert_eq!(world.told(both).await, ["payment.detected", "payment.partial", "payment.detected", "payment.confirmed"]);
+    assert_eq!(
+        world.told(both).await,
+        ["payment.detected", "payment.partial", "payment.detected", "payment.confirmed"]
+    );
     assert_eq!(world.told(dropped).await, ["payment.detected", "payment.retracted"]);
     assert_eq!((world.status(dropped).await, world.status(never).await), ("awaiting".into(), "awaiting".into()));
     assert!(world.told(never).await.is_empty());

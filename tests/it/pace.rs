@@ -15,11 +15,8 @@ use crate::support::fake_chain::{FakeChain, pays};
 use crate::support::scene::Scene;
 
 /// For blocks of a second.
-const RHYTHM: Rhythm = Rhythm {
-    usual: Duration::from_millis(250),
-    belled: Duration::from_secs(2),
-    quiet: Some(Duration::from_secs(10)),
-};
+const RHYTHM: Rhythm =
+    Rhythm { usual: Duration::from_millis(250), belled: Duration::from_secs(2), quiet: Some(Duration::from_secs(10)) };
 
 /// A scene whose chain makes a block a second, by the scene's own clock.
 struct Living {
@@ -183,7 +180,10 @@ async fn until(holds: impl AsyncFn() -> bool) {
 }
 
 async fn detected(pool: &PgPool) -> bool {
-    sqlx::query_scalar("select exists (select from amn.intent where status = 'detected')").fetch_one(pool).await.unwrap()
+    sqlx::query_scalar("select exists (select from amn.intent where status = 'detected')")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

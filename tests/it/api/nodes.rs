@@ -113,8 +113,10 @@ async fn a_node_is_used_again_when_a_daemon_obeys_and_the_audit_log_says_who_ask
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(node.awaits_probe(), "it may prove itself now");
     assert_eq!(nodes.obey().await.unwrap(), 0, "done once");
-    let audit: Vec<(String, String, Value)> =
-        sqlx::query_as("select actor, action, detail from amn.audit order by id").fetch_all(stand.pool()).await.unwrap();
+    let audit: Vec<(String, String, Value)> = sqlx::query_as("select actor, action, detail from amn.audit order by id")
+        .fetch_all(stand.pool())
+        .await
+        .unwrap();
     let asked = |trust: bool| {
         ("operator".to_owned(), "endpoint.reset".to_owned(), json!({ "endpoint": "alpha-1", "trust": trust }))
     };

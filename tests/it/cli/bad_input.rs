@@ -138,7 +138,12 @@ async fn a_configuration_or_a_database_that_is_wrong_is_said_before_anything_is_
     assert_said(&["wrong"], &amn(&wrong, &["check"]).await, 2, "amn-scanner.toml:4");
     let foreign = config(dir.path(), "postgres://nobody@127.0.0.1:9/none", &format!("{DEVNET}kind = \"rest\"\n"));
     let said = amn(&foreign, &["run"]).await;
-    assert_said(&["foreign"], &said, 2, "amn-scanner.toml:7:1: [networks.devnet] endpoint nobody: kind: must be \"json-rpc\"");
+    assert_said(
+        &["foreign"],
+        &said,
+        2,
+        "amn-scanner.toml:7:1: [networks.devnet] endpoint nobody: kind: must be \"json-rpc\"",
+    );
     let wrong = config(dir.path(), "postgres://nobody@127.0.0.1:9/none", "[networks.moon]\n");
     let json = amn(&wrong, &["intents", "list", "--json"]).await;
     let error: serde_json::Value = serde_json::from_str(&json.err).unwrap();

@@ -105,7 +105,7 @@ impl House {
         let endpoints = endpoints.map(|(url, name)| EndpointConfig::new(name, url.as_str(), Operator::new(name)));
         let road = VirtualTime::at(Duration::from_secs(BEGINNING.unsigned_abs()));
         let block_time = Some(Duration::from_secs(BLOCK_SECONDS.unsigned_abs()));
-        let settings = PoolSettings { time: road.time(), block_time };
+        let settings = PoolSettings { time: road.time(), block_time, ..PoolSettings::default() };
         let pool = Pool::new_with(network.facts.id.clone(), endpoints.collect(), settings).unwrap();
         let now = Timestamp::from_seconds(BEGINNING);
         let clock = Arc::new(TestClock::at(now));

@@ -55,10 +55,14 @@ fn chains() -> impl Iterator<Item = Case> {
     let first = |case: Case| Case { from_the_start: true, may_be_detected: true, ..case };
     [
         chain("forged-child", "A child of the true tip that pays the thief, with hashes that fit.", forged),
-        chain("forged-branch", "A branch of forty blocks that pays the thief, longer than the true chain.", |history| {
-            forged(history);
-            history.pass(40);
-        }),
+        chain(
+            "forged-branch",
+            "A branch of forty blocks that pays the thief, longer than the true chain.",
+            |history| {
+                forged(history);
+                history.pass(40);
+            },
+        ),
         chain("forged-and-final", "A branch that pays the thief, called safe and final.", |history| {
             forged(history);
             history.pass(10);
@@ -81,9 +85,13 @@ fn chains() -> impl Iterator<Item = Case> {
             history.extend(&[Call::token(TOKEN, THIEF, LOOT)]);
             history.pass(12);
         }),
-        chain("another-chain-midway", "The node behind the URL is one of another chain, longer than ours.", |history| {
-            *history = foreign(60);
-        }),
+        chain(
+            "another-chain-midway",
+            "The node behind the URL is one of another chain, longer than ours.",
+            |history| {
+                *history = foreign(60);
+            },
+        ),
         first(chain("another-genesis", "From the start, the same chain id and another first block.", |history| {
             *history = foreign(5);
         })),

@@ -303,7 +303,9 @@ impl Play {
                 settled.push(to);
             }
         }
-        let allowed = |what: &str| self.case.may_be_detected && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"));
+        let allowed = |what: &str| {
+            self.case.may_be_detected && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"))
+        };
         for (what, count) in false_ones.into_iter().filter(|(what, _)| !allowed(what)) {
             self.wrong.push(format!("{count} times {what}"));
         }

@@ -42,7 +42,8 @@ pub struct EvmScene {
 impl EvmScene {
     /// A network read from these nodes, each of an operator of its own: a, b, c … Its ledger has begun.
     pub async fn on(network: EvmNetwork, start: Option<BlockRef>, nodes: &[&Node]) -> Self {
-        let endpoints = nodes.iter().zip('a'..).map(|(node, name)| endpoint(&name.to_string(), &node.url(), &name.to_string()));
+        let endpoints =
+            nodes.iter().zip('a'..).map(|(node, name)| endpoint(&name.to_string(), &node.url(), &name.to_string()));
         Self::reading(network, start, endpoints.collect(), None).await
     }
 
