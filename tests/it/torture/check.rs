@@ -140,6 +140,8 @@ const NAMED: &[(&str, &str, &str, &str, &str)] = &[
     ("short-batch", "batch", "devnet/b", "FAIL", ""),
     ("wrong-decimals", "decimals", "devnet/b", "FAIL", "8 on chain, 6 in the registry"),
     ("no-method:methods=debug_traceBlockByNumber", "trace", "devnet/b", "info", "not available"),
+    ("finalized-above-head", "tag", "devnet/b", "FAIL", "is above"),
+    ("invented-log", "receipts", "devnet/b", "FAIL", "the header commits to"),
     ("null:chance=0", "gzip", "devnet/b", "info", "not compressed"),
     ("null:chance=0", "agreement", "devnet", "ok", "the same for 2 endpoint(s)"),
     ("null:chance=0", "logs", "devnet/b", "ok", "6 transfers, as the receipts have them"),
