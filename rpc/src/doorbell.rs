@@ -280,7 +280,7 @@ mod tests {
             let url = Secret::new("ws://host");
             Doorbell::new(&NetworkId::new("x"), "a", url).of_blocks_every(Duration::from_millis(millis)).silence
         };
-        assert_eq!(bell(12_000), Duration::from_secs(120));
+        assert_eq!(bell(12_000), Duration::from_mins(2));
         assert_eq!(bell(250), SILENCE_MIN);
         assert_eq!(bell(600_000), SILENCE_MAX);
     }

@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::upstream::{Upstream, UpstreamError};
 use super::{Dice, Question, Reply, shape};
@@ -25,6 +26,8 @@ pub struct Scene {
     pub nth: u64,
     /// The honest answer to the same question the last time it was asked.
     pub before: Option<Value>,
+    /// Asked for once: rules and faults of one question see one head.
+    head: OnceCell<u64>,
     upstream: Arc<Upstream>,
     memory: Arc<Mutex<Memory>>,
 }
@@ -32,7 +35,7 @@ pub struct Scene {
 impl Scene {
     pub(super) fn new(dice: Dice, nth: u64, before: Option<Value>, on: (Arc<Upstream>, Arc<Mutex<Memory>>)) -> Self {
         let (upstream, memory) = on;
-        Self { dice, nth, before, upstream, memory }
+        Self { dice, nth, before, head: OnceCell::new(), upstream, memory }
     }
 
     /// Asks the node behind; the honest answer, where it has the shape that the question calls for.
@@ -47,8 +50,11 @@ impl Scene {
 
     /// The height of the node behind.
     pub async fn head(&self) -> Result<u64, UpstreamError> {
-        let answer = self.ask_upstream("eth_blockNumber", json!([])).await?;
-        number(&answer).ok_or_else(|| UpstreamError("eth_blockNumber: no number".to_owned()))
+        let ask = async || {
+            let answer = self.ask_upstream("eth_blockNumber", json!([])).await?;
+            number(&answer).ok_or_else(|| UpstreamError("eth_blockNumber: no number".to_owned()))
+        };
+        self.head.get_or_try_init(ask).await.copied()
     }
 
     /// The height of the block that a question is about, if it is about one that the node behind knows. For a range

@@ -10,6 +10,7 @@ mod cli;
 mod crash;
 mod deep_forks;
 mod demo;
+mod disagree;
 mod effects;
 mod faces;
 mod fixtures;

@@ -82,7 +82,9 @@ impl Endpoint {
         let now = self.around.time.now();
         let mut standing = self.standing();
         if pass.of_probe {
-            outcomes.iter().for_each(|(_, error)| standing.note(*error, now));
+            for (_, error) in outcomes {
+                standing.note(*error, now);
+            }
             return;
         }
         let before = (standing.usability(now) == Usability::Ready, standing.broken(now));

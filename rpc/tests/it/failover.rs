@@ -1,6 +1,7 @@
 //! Which node is asked, and who is asked next.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
@@ -246,6 +247,40 @@ async fn a_wrong_configuration_is_named_without_its_secrets() {
     assert!(matches!(Pool::new(NetworkId::new("devnet"), vec![]), Err(ConfigError::NoEndpoints(_))));
     let twice = vec![config("http://host"), config("http://host")];
     assert!(matches!(Pool::new(NetworkId::new("devnet"), twice), Err(ConfigError::NameTaken(_))));
+}
+
+#[tokio::test]
+async fn questions_one_after_another_share_a_connection() {
+    let node = Node::that_answers("1").await;
+    let pool = pool(vec![node.config("a")]);
+    for _ in 0..5 {
+        pool.call("eth_chainId", &json!([])).await.unwrap();
+    }
+    assert_eq!(node.connected.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_one_is_configured_and_nowhere_else() {
+    let (node, proxy) = (Node::that_answers("1").await, Node::that_answers("2").await);
+    let mut through = node.config("through");
+    through.proxy = Some(format!("http://me:pa55@127.0.0.1:{}", proxy.port).into());
+    let shown = format!("{through:?}");
+    let pool = pool(vec![through, node.config("straight")]);
+    let ask =
+        async |at: usize| pool.endpoints()[at].call("eth_chainId", &json!([])).await.unwrap().parse::<u64>().unwrap();
+    assert_eq!((ask(0).await, ask(1).await), (2, 1));
+    let heard = proxy.heard.lock().unwrap().clone();
+    assert!(heard.starts_with(&format!("POST http://127.0.0.1:{}/v2/", node.port)), "{heard}");
+    assert!(heard.to_lowercase().contains("proxy-authorization: basic"), "{heard}");
+    assert!(!shown.contains("pa55"));
+
+    let refused = |proxy: &str, ws: Option<&str>| {
+        let mut config = EndpointConfig::new("a", "http://host", Operator::new("o"));
+        (config.proxy, config.ws) = (Some(proxy.into()), ws.map(Into::into));
+        Pool::new(NetworkId::new("devnet"), vec![config]).unwrap_err().to_string()
+    };
+    assert!(refused("socks5://host", None).contains("proxy is not http(s)://host"));
+    assert!(refused("http://host", Some("ws://host")).contains("ws cannot go through a proxy"));
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ pub enum Says {
 pub struct Node {
     pub port: u16,
     pub asked: Arc<AtomicUsize>,
+    pub connected: Arc<AtomicUsize>,
     pub flooded: Arc<AtomicUsize>,
     /// The head of the last request.
     pub heard: Arc<Mutex<String>>,
@@ -45,9 +46,12 @@ impl Node {
         let port = listener.local_addr().unwrap().port();
         let says = Arc::new(Mutex::new(says));
         let (asked, flooded, heard) = (Arc::default(), Arc::default(), Arc::default());
+        let connected = Arc::<AtomicUsize>::default();
+        let connections = Arc::clone(&connected);
         let serve = (Arc::clone(&says), Arc::clone(&asked), Arc::clone(&flooded), Arc::clone(&heard));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
                 let (says, asked, flooded, heard) = serve.clone();
                 tokio::spawn(async move {
                     // The client hangs up when it has had enough; that is the end of a connection, not of the test.
@@ -55,7 +59,7 @@ impl Node {
                 });
             }
         });
-        Self { port, asked, flooded, heard, says, task }
+        Self { port, asked, connected, flooded, heard, says, task }
     }
 
     pub async fn that_answers(result: &str) -> Self {
@@ -91,7 +95,7 @@ impl Drop for Node {
 
 /// A pool whose clock is moved by hand.
 pub fn pool_by_hand(endpoints: Vec<EndpointConfig>) -> (Pool, VirtualTime) {
-    let clock = VirtualTime::at(Duration::from_secs(1_800_000_000));
+    let clock = VirtualTime::at(Duration::from_hours(500_000));
     let settings = PoolSettings { time: clock.time(), ..PoolSettings::default() };
     (Pool::new_with(NetworkId::new("devnet"), endpoints, settings).unwrap(), clock)
 }

@@ -19,7 +19,7 @@ const FUTURE: u64 = 1_000_000;
 pub(super) const LIES: &[Lie] = lies! {
     "stale-head", "The head is eight blocks old, and nothing above it is known.", HEAD,
         Tell::Asking(|_, asked, honest, scene| stale(asked, honest, scene, 0).boxed());
-    "head-goes-back", "Every second time the head is eight blocks old.", HEAD,
+    "old-head-by-turns", "Every second time the head is eight blocks old.", HEAD,
         Tell::Asking(|_, asked, honest, scene| {
             if scene.nth % 2 == 0 { std::future::ready(honest).boxed() } else { older(asked, honest, scene, STALE).boxed() }
         });

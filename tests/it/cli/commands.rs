@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::amn;
-use crate::support::play::Play;
+use crate::support::play::{Play, Setting};
 
 /// Whether keys are sorted at every level of a JSON text.
 fn sorted(value: &Value) -> bool {
@@ -162,6 +162,54 @@ async fn networks_are_listed_with_their_lag_and_what_their_endpoints_say() {
     let shown = amn(&config, &["networks", "list"]).await.fine();
     assert!(shown.starts_with("NETWORK  STATUS"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colour where no terminal is");
+}
+
+#[tokio::test]
+async fn a_node_that_is_left_alone_is_used_again_by_command_and_without_a_daemon_that_is_said() {
+    let setting = Setting {
+        rest: "breaker = { failures = 2, open_seconds = 3600 }".to_owned(), // The last endpoint is beta.
+        ..Setting::default()
+    };
+    let mut play = Play::with(setting).await;
+    let config = play.dir.path().join("amn-scanner.toml");
+    let beta = async |config: &std::path::Path| {
+        let shown = amn(config, &["networks", "show", "devnet", "--json"]).await.json();
+        shown["endpoints"].as_array().unwrap().iter().find(|node| node["name"] == "beta").cloned().unwrap()
+    };
+    play.gate.gone("beta", true);
+    play.chain.mine(1).await.unwrap();
+    let is_left_alone = |node: &Value| node["usable"] == false && node["breaker"]["state"] != "closed";
+    play.wait("beta is not left alone", async || {
+        play.chain.mine(1).await.unwrap();
+        is_left_alone(&beta(&config).await)
+    })
+    .await;
+    let table = amn(&config, &["networks", "show", "devnet"]).await.fine();
+    assert!(table.contains("HTTP 502"), "{table}");
+
+    // It is mended; nobody waits an hour for that to be found out.
+    play.gate.gone("beta", false);
+    let reset = amn(&config, &["networks", "reset", "devnet", "beta"]).await.fine();
+    assert!(reset.starts_with("beta of devnet is used again\n"), "{reset}");
+    play.wait("beta is not used again", async || {
+        let node = beta(&config).await;
+        node["usable"] == true && node["breaker"]["state"] == "closed"
+    })
+    .await;
+    play.caught_up().await;
+    let nobody = amn(&config, &["networks", "reset", "devnet", "gamma"]).await;
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.err.contains("there is no such endpoint"), "{nobody:?}");
+    let audit: Vec<String> = sqlx::query_scalar("select actor from amn.audit where action = 'endpoint.reset'")
+        .fetch_all(&play.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(audit, ["cli:tester"]);
+
+    play.daemon.kill().await;
+    let alone = amn(&config, &["networks", "reset", "devnet", "beta"]).await;
+    assert_eq!(alone.code, 1, "{alone:?}");
+    assert!(alone.err.contains("no daemon that serves devnet obeyed"), "{alone:?}");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! The node that fails on purpose: the engine itself, its command, and what `check` says of it.
 
+mod bells;
 mod check;
 mod command;
 mod engine;
+mod page;
 mod ways;
 
 use amn_evm::testkit::{Call, History, Node};

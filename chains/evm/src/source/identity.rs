@@ -86,14 +86,14 @@ fn agreed_decimals(said: &[(&Arc<Endpoint>, Decimals)]) -> Option<Result<Decimal
 /// Asks an endpoint for its chain; what is wrong with it, if it is another than ours. Distrusts it then.
 async fn chain_of(source: &EvmSource, endpoint: &Arc<Endpoint>) -> Result<Option<String>, Trouble> {
     if let Some(mut probe) = Probe::begin(endpoint) {
-        let other = source.other_chain(&read_chain(probe.call(CHAIN_ID, &json!([])).await)?);
+        let other = source.other_chain(read_chain(probe.call(CHAIN_ID, &json!([])).await)?);
         match &other {
             None => probe.right(),
             Some(why) => probe.wrong(why.clone()),
         }
         return Ok(other);
     }
-    let other = source.other_chain(&read_chain(endpoint.call(CHAIN_ID, &json!([])).await)?);
+    let other = source.other_chain(read_chain(endpoint.call(CHAIN_ID, &json!([])).await)?);
     if let Some(why) = &other {
         endpoint.distrust(why.clone());
     }
@@ -107,12 +107,12 @@ fn read_chain(answer: Result<Answer, RpcError>) -> Result<Quantity, Trouble> {
 }
 
 impl EvmSource {
-    fn other_chain(&self, said: &Quantity) -> Option<String> {
+    fn other_chain(&self, said: Quantity) -> Option<String> {
         other_chain(said, self.network.chain_id)
     }
 }
 
-fn other_chain(said: &Quantity, ours: u64) -> Option<String> {
+fn other_chain(said: Quantity, ours: u64) -> Option<String> {
     (said.0 != ours).then(|| format!("it speaks of chain eip155:{}, not of eip155:{ours}", said.0))
 }
 
@@ -175,7 +175,7 @@ async fn welcome_back(source: &EvmSource) {
     let identify = move |mut probe: Probe| {
         let asked = async move {
             let Ok(said) = read_chain(probe.call(CHAIN_ID, &json!([])).await) else { return };
-            match other_chain(&said, ours) {
+            match other_chain(said, ours) {
                 None => probe.right(),
                 Some(why) => probe.wrong(why),
             }

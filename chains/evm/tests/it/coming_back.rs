@@ -15,7 +15,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A source before these nodes on a clock that is moved by hand.
 fn source_by_hand(nodes: &[&Node]) -> (EvmSource, VirtualTime) {
-    let clock = VirtualTime::at(Duration::from_secs(1_800_000_000));
+    let clock = VirtualTime::at(Duration::from_hours(500_000));
     let endpoints = nodes.iter().zip('a'..).map(|(node, name)| {
         EndpointConfig::new(name.to_string(), node.url().as_str(), Operator::new(name.to_string()))
     });
