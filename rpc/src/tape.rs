@@ -127,7 +127,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    if digits.len() % 2 == 0 && digits.iter().all(u8::is_ascii_hexdigit) {
+    if digits.len().is_multiple_of(2) && digits.iter().all(u8::is_ascii_hexdigit) {
         digits.chunks(2).map(pair).collect()
     } else {
         None
@@ -172,7 +172,7 @@ pub(crate) fn read(folder: &Path) -> Result<Tape, TapeError> {
     let text = bounded(&path, TAPE_BYTES_MAX).map_err(|source| TapeError::Read { file: file.clone(), source })?;
     let text = String::from_utf8(text).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = memchr::memchr_iter(b'\n', before).count() + 1;
         TapeError::Line { file: file.clone(), line, what: "is not UTF-8".to_owned() }
     })?;
     let mut reader = Reader { folder, file, left: TAPE_BYTES_MAX, tape: Tape::default(), places: Vec::new() };
@@ -234,7 +234,7 @@ impl Reader<'_> {
             }
             Line { end: Some(_), .. } => self.tape.ended = true,
             exchange => {
-                let exchange = self.exchange(exchange).map_err(|what| wrong(&self.file, what))?;
+                let exchange = self.exchange(&exchange).map_err(|what| wrong(&self.file, what))?;
                 place = Some(self.tape.exchanges.len());
                 self.tape.exchanges.push(exchange);
             }
@@ -243,7 +243,7 @@ impl Reader<'_> {
         Ok(sum)
     }
 
-    fn exchange(&mut self, line: Line<'_>) -> Result<Exchange, String> {
+    fn exchange(&mut self, line: &Line<'_>) -> Result<Exchange, String> {
         let must = |what: &str| format!("{what}: must be given; found nothing");
         line.at.ok_or_else(|| must("at"))?;
         let endpoint = line.endpoint.clone().ok_or_else(|| must("endpoint"))?;
@@ -259,7 +259,7 @@ impl Reader<'_> {
             (None, None) => {
                 let status = line.status.ok_or_else(|| must("status"))?;
                 let retry_after = line.retry_after.map(Duration::from_secs);
-                Outcome::Reply(Reply { status, retry_after, body: self.body(&line)? })
+                Outcome::Reply(Reply { status, retry_after, body: self.body(line)? })
             }
         };
         Ok(Exchange { endpoint, ask, took, outcome })

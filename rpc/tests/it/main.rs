@@ -9,3 +9,4 @@ mod hostile;
 mod listener;
 mod node;
 mod rest;
+mod tape;

@@ -174,6 +174,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::torture::Dice;
+    use crate::torture::upstream::Upstream;
 
     #[test]
     fn a_rule_says_whom_a_lie_is_about_or_which_of_its_settings_is_wrong() {
@@ -183,6 +185,20 @@ mod tests {
         for (said, wrong) in [("thief=me", "thief: an address"), ("amount=-1", "amount: a number")] {
             let error = format!("invented-log:{said}").parse::<Rule>().unwrap_err();
             assert!(error.to_string().contains(wrong), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn any_lie_may_be_told_about_what_another_left() {
+        // Nobody listens there: a lie that asks for more is refused it.
+        let upstream = Arc::new(Upstream::new("http://127.0.0.1:9", None).unwrap());
+        let left = [Value::Null, serde_json::json!([]), serde_json::json!([null, {}]), serde_json::json!("0x1")];
+        for lie in all() {
+            for (method, answer) in lie.methods.iter().flat_map(|method| left.iter().map(move |left| (method, left))) {
+                let asked = Question { id: 1.into(), method: (*method).to_owned(), params: serde_json::json!(["0x1"]) };
+                let mut scene = Scene::new(Dice::new(1), 0, None, (upstream.clone(), Arc::default()));
+                lie.about(Aim::default()).spoil(&asked, Reply::Result(answer.clone()), &mut scene).await;
+            }
         }
     }
 

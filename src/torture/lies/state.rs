@@ -18,7 +18,7 @@ pub(super) const LIES: &[Lie] = lies! {
     "balance-huge", "Everybody holds more than there is.", BALANCE, Tell::Alone(|_, _, _| json!(U256::MAX));
     "trace-invented", "A contract's call paid the thief.", TRACE,
         Tell::Alone(|aim, _, mut all| {
-            if let Some(calls) = all[0]["result"].as_object_mut() {
+            if let Some(calls) = all.pointer_mut("/0/result").and_then(Value::as_object_mut) {
                 let call = json!({
                     "type": "CALL", "from": Address::repeat_byte(0x33), "to": aim.thief,
                     "value": aim.amount, "calls": [],

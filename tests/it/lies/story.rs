@@ -97,7 +97,7 @@ struct Play {
     own: Option<Node>,
     scene: EvmScene,
     paid: Vec<(IntentId, u128)>,
-    baits: Vec<IntentId>,
+    bait: IntentId,
     quiet: IntentId,
     last: Outcome,
     wrong: Vec<String>,
@@ -141,14 +141,13 @@ impl Play {
             let require = if to == PATIENT_SHOP { json!({"tag": "finalized"}) } else { json!({}) };
             paid.push((intent(&scene, symbol, to, amount, &require, None).await, amount));
         }
-        let mut baits = vec![intent(&scene, "TST", THIEF, LOOT, &json!({}), None).await];
+        let bait = intent(&scene, if native { "ETH" } else { "TST" }, THIEF, LOOT, &json!({}), None).await;
         if native {
-            baits.push(intent(&scene, "ETH", THIEF, LOOT, &json!({}), None).await);
             intent(&scene, "ETH", INNER, 50, &json!({}), None).await;
         }
         let quiet = intent(&scene, "TST", QUIET, 5, &json!({}), Some(86_400)).await;
         let last = scene.catch_up().await;
-        Self { case, stand, honest, _other: other, face, own, scene, paid, baits, quiet, last, wrong }
+        Self { case, stand, honest, _other: other, face, own, scene, paid, bait, quiet, last, wrong }
     }
 
     fn lie(&self) {
@@ -176,6 +175,8 @@ impl Play {
         }
         self.nothing_is_final_yet().await;
         for _ in 0..4 {
+            // So many that those who keep silent about what is final are no longer waited for.
+            self.honest.history().pass(12);
             self.finalize();
             self.step().await;
         }
@@ -273,13 +274,11 @@ impl Play {
 
     /// Looks for money that never moved; in the end, for money that did.
     async fn look(&mut self, at_the_end: bool) {
-        for bait in self.baits.clone() {
-            let events = self.scene.events(bait).await;
-            let retracted = events.chunks(2).all(|pair| pair == ["payment.detected", "payment.retracted"]);
-            let fine = events.is_empty() || (self.case.may_be_detected && (retracted || !at_the_end));
-            if !fine || events.iter().any(|event| event == "payment.confirmed") {
-                self.wrong.push(format!("the thief: {events:?}"));
-            }
+        let events = self.scene.events(self.bait).await;
+        let retracted = events.chunks(2).all(|pair| pair == ["payment.detected", "payment.retracted"]);
+        let fine = events.is_empty() || (self.case.may_be_detected && (retracted || !at_the_end));
+        if !fine || events.iter().any(|event| event == "payment.confirmed") {
+            self.wrong.push(format!("the thief: {events:?}"));
         }
         let quiet = self.scene.status(self.quiet).await;
         if quiet != "awaiting" {

@@ -236,7 +236,13 @@ pub(super) async fn vouch(source: &EvmSource, at: &Header) -> Vec<Voucher> {
         }
         None
     });
-    join_all(asked).await.into_iter().flatten().collect()
+    let vouchers: Vec<Voucher> = join_all(asked).await.into_iter().flatten().collect();
+    if vouchers.iter().filter(|voucher| voucher.block == at.at).count() > 1
+        && let Some(reader) = source.recent.reader(at.at)
+    {
+        source.quarrel.confirmed(&reader);
+    }
+    vouchers
 }
 
 async fn at_or_head(source: &EvmSource, endpoint: &Arc<Endpoint>, ours: &Header) -> Option<BlockRef> {

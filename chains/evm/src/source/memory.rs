@@ -32,7 +32,8 @@ impl Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
     head: Mutex<Option<Given<Answer>>>,
-    read: Mutex<Option<Given<()>>>,
+    /// And whether it was said already.
+    read: Mutex<Option<Given<bool>>>,
 }
 
 #[derive(Debug)]
@@ -64,12 +65,20 @@ impl Recent {
 
     /// This block was read from an endpoint and stands on all that was read before.
     pub(crate) fn keep_read(&self, by: &Endpoint, block: BlockRef) {
-        *lock(&self.read) = Some(Given { by: by.name().to_owned(), block, what: () });
+        *lock(&self.read) = Some(Given { by: by.name().to_owned(), block, what: false });
     }
 
     /// Who gave this block a moment ago. Said once: whoever asks again wants to hear whether it still holds.
     pub(crate) fn take_reader(&self, block: BlockRef) -> Option<String> {
-        lock(&self.read).take_if(|read| read.block == block).map(|read| read.by)
+        let mut read = lock(&self.read);
+        let read = read.as_mut().filter(|read| read.block == block && !read.what)?;
+        read.what = true;
+        Some(read.by.clone())
+    }
+
+    /// Who gave this block, if it was the last that was read.
+    pub(crate) fn reader(&self, block: BlockRef) -> Option<String> {
+        lock(&self.read).as_ref().filter(|read| read.block == block).map(|read| read.by.clone())
     }
 }
 
