@@ -302,8 +302,7 @@ impl Endpoint {
         let (outcome, took) = self.around.road.exchange(&self.name, written, &self.redactor, live).await;
         // A tape tells how long it took; a clock that is moved by hand knows of no time in between.
         let took = took.unwrap_or_else(|| self.around.time.now().saturating_duration_since(asked_at));
-        // A batch takes as long as its size.
-        let took = (methods.len() == 1).then_some(took);
+        let took = Some(took);
         match outcome {
             Ok(http) => Ok(Timed { http, took, pass }),
             Err(fault) => {

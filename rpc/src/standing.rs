@@ -161,7 +161,7 @@ impl Standing {
         }
     }
 
-    /// What came of a request, for each method it asked for, and how long a single question took.
+    /// What came of a request, for each method it asked for, and how long it took.
     pub(crate) fn answered(
         &mut self,
         outcomes: &[(&'static str, Option<&RpcError>)],
@@ -182,10 +182,14 @@ impl Standing {
     }
 
     fn timed(&mut self, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
-        if let [(method, _)] = outcomes {
-            // An eighth of the new one: steady over some ten calls.
-            self.latency.entry(method).and_modify(|old| *old = (*old * 7 + took) / 8).or_insert(took);
-        }
+        let kind = match outcomes {
+            [] => return,
+            [(method, _)] => method,
+            // A kind of its own: whoever is only asked in batches, as for heads, is no stranger.
+            _ => "batch",
+        };
+        // An eighth of the new one: steady over some ten calls.
+        self.latency.entry(kind).and_modify(|old| *old = (*old * 7 + took) / 8).or_insert(took);
     }
 
     /// Remembers an error and keeps to what it asks for.

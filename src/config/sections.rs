@@ -162,7 +162,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
     if network.endpoints.len() == given {
         refuse_lone_endpoints(&section, &network, environment);
     }
-    refuse_twins(&section, &network);
+    refuse_twins(&section, &network, environment);
     let complete = network.endpoints.len() == given;
     section.finish();
     complete.then_some(network)
@@ -201,9 +201,17 @@ fn refuse_lone_endpoints(section: &Section<'_>, network: &Network, environment: 
     }
 }
 
-fn refuse_twins(section: &Section<'_>, network: &Network) {
+fn refuse_twins(section: &Section<'_>, network: &Network, environment: Environment) {
     let mut names = BTreeSet::new();
-    for endpoint in &network.endpoints {
+    for (at, endpoint) in network.endpoints.iter().enumerate() {
+        // One node under two operators would agree with itself.
+        let twin = network.endpoints[..at].iter().find(|other| other.url == endpoint.url);
+        let twin = twin.filter(|twin| twin.operator != endpoint.operator && environment == Environment::Production);
+        if let Some(twin) = twin {
+            let (place, allowed) =
+                (section.place_of("endpoints"), "run by one operator in production where they are one URL");
+            section.wrong(&place, "endpoints", allowed, &format!("{} and {}", twin.name, endpoint.name));
+        }
         if !names.insert(&endpoint.name) {
             let place = section.place_of("endpoints");
             section.wrong(&place, "endpoints", "named differently", &format!("{:?} twice", endpoint.name));

@@ -146,6 +146,16 @@ fn the_heavy_questions_make_nobody_slow() {
 }
 
 #[test]
+fn whoever_is_only_asked_in_batches_is_no_stranger() {
+    let now = Instant::now();
+    let mut standing = new(now);
+    standing.answered(&[(A, None), (A, None)], &[], Some(SECOND / 5), now);
+    assert_eq!(standing.latency(), Some(SECOND / 5));
+    standing.answered(&[(A, None)], &[], Some(SECOND / 10), now);
+    assert_eq!(standing.latency(), Some(SECOND / 10));
+}
+
+#[test]
 fn requests_are_counted_by_method_and_the_days_begin_at_zero() {
     let mut standing = new(Instant::now());
     standing.asked(&[A, A, B], 7);

@@ -119,12 +119,12 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
     Kind {
-        name: "wrong-chain",
+        name: "other-chain",
         says: "The node says it is of another chain.",
         takes: &[number("id", 999, u64::MAX)],
         make: |set| {
             let id = set.number("id");
-            Ok(plain("wrong-chain", &["eth_chainId", "net_version"], move |asked, honest, _| {
+            Ok(plain("other-chain", &["eth_chainId", "net_version"], move |asked, honest, _| {
                 honest.map(|_| if asked.method == "net_version" { json!(id.to_string()) } else { printed(id) })
             }))
         },
@@ -141,12 +141,12 @@ pub(super) const KINDS: &[Kind] = &[
         },
     },
     Kind {
-        name: "wrong-decimals",
+        name: "other-decimals",
         says: "Every token says that it has so many decimals.",
         takes: &[number("decimals", 8, 255)],
         make: |set| {
             let decimals = set.number("decimals");
-            Ok(plain("wrong-decimals", &["eth_call"], move |asked, honest, _| {
+            Ok(plain("other-decimals", &["eth_call"], move |asked, honest, _| {
                 let calls = asked.params[0]["data"].as_str().or_else(|| asked.params[0]["input"].as_str());
                 if calls == Some("0x313ce567") { Reply::Result(json!(format!("0x{decimals:064x}"))) } else { honest }
             }))

@@ -15,6 +15,8 @@ use amn_scanner::clock::SeededIds;
 use amn_scanner::outbox::signature::{SECRET_BYTES, Secret};
 use amn_scanner::store::decide::Desk;
 use amn_scanner::store::outbox::endpoints::{self, NewEndpoint};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -75,14 +77,21 @@ pub struct Audit {
 
 impl Audit {
     /// The history was read from a, which left the payment out; b is honest. a no longer lies, unless it goes on.
-    pub async fn of_a_missed_payment() -> Self {
-        let audit = Self::of(Some(omitting(SHOP))).await;
-        assert_eq!(audit.scene.events(audit.intent).await, Vec::<String>::new(), "it was missed");
-        audit
+    pub fn of_a_missed_payment() -> LocalBoxFuture<'static, Self> {
+        let missed = async {
+            let audit = Self::of(Some(omitting(SHOP))).await;
+            assert_eq!(audit.scene.events(audit.intent).await, Vec::<String>::new(), "it was missed");
+            audit
+        };
+        missed.boxed_local()
     }
 
     /// The history was read from a, as this script has it.
-    pub async fn of(script: Option<Script>) -> Self {
+    pub fn of(script: Option<Script>) -> LocalBoxFuture<'static, Self> {
+        Self::begin(script).boxed_local()
+    }
+
+    async fn begin(script: Option<Script>) -> Self {
         let (a, b) = (Node::serve(history()).await.unwrap(), Node::serve(history()).await.unwrap());
         a.script(script);
         let start = first(&a);

@@ -91,8 +91,8 @@ async fn face(node: &Node, rules: &[&str]) -> OpenFace {
 
 /// A rule for the endpoint b, and the line that must name it: check, subject, status, words.
 const NAMED: &[(&str, &str, &str, &str, &str)] = &[
-    ("wrong-chain:id=5", "identity", "devnet/b", "FAIL", "chain 5, expected 31337"),
-    ("wrong-chain:id=5,calls=1..", "identity", "devnet/b", "FAIL", "chain 5 now, 31337 a moment ago"),
+    ("other-chain:id=5", "identity", "devnet/b", "FAIL", "chain 5, expected 31337"),
+    ("other-chain:id=5,calls=1..", "identity", "devnet/b", "FAIL", "chain 5 now, 31337 a moment ago"),
     ("drop", "identity", "devnet/b", "FAIL", "no answer"),
     ("hang", "identity", "devnet/b", "FAIL", "no answer"),
     ("truncate", "identity", "devnet/b", "FAIL", "no answer"),
@@ -138,7 +138,7 @@ const NAMED: &[(&str, &str, &str, &str, &str)] = &[
     ("null:methods=eth_getLogs", "getLogs", "devnet/b", "FAIL", "null where a list was asked for"),
     ("no-batch", "batch", "devnet/b", "warn", "refused"),
     ("short-batch", "batch", "devnet/b", "FAIL", ""),
-    ("wrong-decimals", "decimals", "devnet/b", "FAIL", "8 on chain, 6 in the registry"),
+    ("other-decimals", "decimals", "devnet/b", "FAIL", "8 on chain, 6 in the registry"),
     ("no-method:methods=debug_traceBlockByNumber", "trace", "devnet/b", "info", "not available"),
     ("finalized-above-head", "tag", "devnet/b", "FAIL", "is above"),
     ("invented-log", "receipts", "devnet/b", "FAIL", "the header commits to"),

@@ -32,7 +32,7 @@ async fn it_spoils_what_its_rules_say_and_tells_what_it_did_when_it_is_stopped()
     let node = Node::serve(History::new(31_337)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.toml");
-    std::fs::write(&rules, "[[rule]]\nfault = \"wrong-chain\"\nid = 5\ncalls = \"1..\"\n").unwrap();
+    std::fs::write(&rules, "[[rule]]\nfault = \"other-chain\"\nid = 5\ncalls = \"1..\"\n").unwrap();
     let (mut child, mut out, url) =
         start(&["--upstream", &node.url(), "--rules", rules.to_str().unwrap(), "--rule", "ahead:blocks=7"]).await;
     let ask = async |method: &str| -> Value {
@@ -46,7 +46,7 @@ async fn it_spoils_what_its_rules_say_and_tells_what_it_did_when_it_is_stopped()
     let mut told = String::new();
     out.read_to_string(&mut told).await.unwrap();
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
-    for line in ["eth_chainId      2", "ahead        1", "wrong-chain  1"] {
+    for line in ["eth_chainId      2", "ahead        1", "other-chain  1"] {
         assert!(told.contains(line), "{line}: {told}");
     }
 }

@@ -193,7 +193,7 @@ async fn lists_and_headers_are_altered_where_their_hashes_tell() {
         let said = ask(&face, "eth_getLogs", range.clone()).await;
         assert_eq!(said["result"].as_array().unwrap().len(), length, "{rule}");
     }
-    face.set_rules(read(&["wrong-chain:id=5"]));
+    face.set_rules(read(&["other-chain:id=5"]));
     assert_eq!(ask(&face, "eth_chainId", json!([])).await["result"], "0x5");
     face.set_rules(read(&["range-limit:blocks=2"]));
     assert_eq!(ask(&face, "eth_getLogs", range).await["error"]["code"], -32600);

@@ -108,7 +108,6 @@ impl Node {
     }
 
     /// What was asked since the last time this was called.
-    #[must_use]
     pub fn take_traffic(&self) -> Traffic {
         std::mem::take(&mut *lock(&self.traffic))
     }

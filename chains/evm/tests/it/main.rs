@@ -7,3 +7,4 @@ mod mutations;
 mod reading;
 mod real_blocks;
 mod support;
+mod thrift;
