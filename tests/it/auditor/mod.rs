@@ -3,4 +3,4 @@
 mod audits;
 mod rescans;
 
-mod scene;
+pub mod scene;

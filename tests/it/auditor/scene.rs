@@ -165,7 +165,8 @@ impl Audit {
     }
 }
 
-fn auditor(scene: &EvmScene, seed: u64, hourly: u32) -> Auditor<EvmSource> {
+/// An auditor of the scene, by the one who leads it.
+pub fn auditor(scene: &EvmScene, seed: u64, hourly: u32) -> Auditor<EvmSource> {
     Auditor::new(Parts {
         source: EvmSource::new(scene.pool.clone(), scene.network.clone()),
         desk: Desk::new(scene.db.pool.clone(), scene.network.facts.clone()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use alloy_primitives::B256;
 use amn_core::id::IntentId;
-use amn_evm::testkit::{Call, History, Node, Reply, Script};
+use amn_evm::testkit::{Call, History, Made, Node, Reply, Script};
 use amn_rpc::EndpointConfig;
 use amn_scanner::follower::Outcome;
 use amn_scanner::store;
@@ -14,6 +14,7 @@ use amn_scanner::torture::{Face, OpenFace, Rule, lies};
 use serde_json::{Value, json};
 
 use super::ground::{self, INNER, LOOT, PATIENT_SHOP, QUIET, THIEF};
+use crate::auditor::scene::auditor;
 use crate::support::evm_scene::{EvmScene, endpoint};
 
 /// Where the liar stands.
@@ -35,7 +36,7 @@ pub enum Story {
     Tokens,
     /// Native payments besides.
     Native,
-    /// Payments in 200 blocks of history.
+    /// Payments in eighty blocks of history.
     History,
     /// Balances, and traces where they grew.
     Balances,
@@ -76,6 +77,9 @@ pub struct Came {
     pub wrong: Vec<String>,
 }
 
+/// Looks of the auditor in which each of some hundred blocks is drawn at least once.
+const LOOKS_MAX: usize = 3_000;
+
 /// A step of the chain in the time of the machine: long enough that a head that stands still is noticed.
 const STEP: Duration = Duration::from_secs(4);
 
@@ -101,6 +105,8 @@ struct Play {
     quiet: IntentId,
     last: Outcome,
     wrong: Vec<String>,
+    /// Why the daemon would not start.
+    refused: Option<String>,
 }
 
 impl Play {
@@ -119,7 +125,7 @@ impl Play {
         let native = matches!(case.story, Story::Native | Story::Balances);
         let balance_check = (case.story == Story::Balances).then_some(2);
         let mut scene = EvmScene::waiting(ground::network(), None, endpoints, balance_check).await;
-        let mut wrong = Vec::new();
+        let (mut wrong, mut refused) = (Vec::new(), None);
         if case.from_the_start {
             begin_to_lie(case, &face, own.as_ref());
         }
@@ -130,8 +136,7 @@ impl Play {
         };
         match identity {
             Ok(identity) if identity.decimals.values().all(|decimals| *decimals == 6) => {}
-            // The daemon does not start.
-            other if stand == Stand::OneOfTwo => drop(other),
+            Err(why) if stand == Stand::OneOfTwo => refused = Some(format!("the network does not start: {why}")),
             other => wrong.push(format!("the identity is {other:?}")),
         }
         scene.catch_up().await;
@@ -147,7 +152,16 @@ impl Play {
         }
         let quiet = intent(&scene, "TST", QUIET, 5, &json!({}), Some(86_400)).await;
         let last = scene.catch_up().await;
-        Self { case, stand, honest, _other: other, face, own, scene, paid, bait, quiet, last, wrong }
+        if case.story == Story::Balances {
+            // So that there is a balance to compare the next one with.
+            let mut history = honest.history();
+            history.pass(4);
+            (history.safe, history.finalized) = (Some(5), Some(4));
+            drop(history);
+            scene.catch_up().await;
+            scene.catch_up().await;
+        }
+        Self { case, stand, honest, _other: other, face, own, scene, paid, bait, quiet, last, wrong, refused }
     }
 
     fn lie(&self) {
@@ -182,13 +196,12 @@ impl Play {
         }
     }
 
-    /// Two hundred blocks pass while nobody looks.
+    /// Eighty blocks pass while nobody looks.
     async fn history(&mut self) {
         self.lie();
         self.mine(&ground::bystanders());
-        self.honest.history().pass(20);
         self.mine(&ground::payments(false));
-        self.honest.history().pass(200);
+        self.honest.history().pass(80);
         self.finalize();
         self.catch_up().await;
         for _ in 0..4 {
@@ -232,8 +245,18 @@ impl Play {
 
     async fn end(mut self) -> Came {
         self.look(false).await;
-        let told = self.told();
-        if self.stand == Stand::OneOfTwo || self.case.hides {
+        let mut told = self.told();
+        if let Some(refused) = &self.refused {
+            told.clone_from(refused);
+        }
+        if self.case.hides && self.stand != Stand::LastOfThree {
+            if self.scene.deposits().await == 3 {
+                self.wrong.push("it hid nothing".to_owned());
+            }
+            self.audit().await;
+            told = "the auditor: alarm `payment_missed`".to_owned();
+        }
+        if self.stand == Stand::OneOfTwo {
             // The liar gives in, and its time of distrust passes.
             self.face.set_rules(Vec::new());
             if let Some(own) = &self.own {
@@ -249,9 +272,7 @@ impl Play {
                 self.finalize();
             }
         }
-        if !self.case.hides {
-            self.look(true).await;
-        }
+        self.look(true).await;
         if told.is_empty() && !self.case.harmless && self.stand != Stand::LastOfThree {
             self.wrong.push(format!("nobody is told: {:?}\n{}", self.last, self.scene.log.text()));
         }
@@ -266,6 +287,21 @@ impl Play {
             "nothing; nothing it said was used".to_owned()
         };
         Came { told, wrong: self.wrong }
+    }
+
+    /// The liar goes on, and the auditor looks until it has found what was hidden.
+    async fn audit(&mut self) {
+        let mut auditor = auditor(&self.scene, 7, 3_600);
+        for _ in 0..LOOKS_MAX {
+            self.scene.clock.advance(60_000);
+            self.scene.follower.round().await.unwrap();
+            auditor.look().await.unwrap();
+            if self.scene.log.says(&["payment_missed"]) && self.scene.deposits().await == 3 {
+                self.scene.catch_up().await;
+                return;
+            }
+        }
+        self.wrong.push("the auditor does not find it".to_owned());
     }
 
     fn was_not_asked(&self) -> bool {
@@ -398,30 +434,35 @@ fn endpoints(case: Case, stand: Stand, liar: &OpenFace, honest: [&Node; 2]) -> V
     }
 }
 
-/// A node that traces: in the block of the payments, the first transaction paid one unit inside of its call.
+/// A node that keeps old balances and traces: in the block of the payments, the first transaction paid one unit inside
+/// of its call.
 fn tracing(node: &Node) -> Script {
     let history = node.history.clone();
     Arc::new(move |method, params, honest| {
-        if method != "debug_traceBlockByHash" {
-            return honest;
-        }
+        let at = match method {
+            "debug_traceBlockByHash" => &params[0],
+            "eth_getBalance" => &params[1]["blockHash"],
+            _ => return honest,
+        };
         let history = history.lock().unwrap();
-        let hash = params[0].as_str().unwrap_or_default().parse::<B256>().unwrap_or_default();
+        let hash = at.as_str().unwrap_or_default().parse::<B256>().unwrap_or_default();
         let Some(made) = history.known.get(&hash) else { return Reply::Result("null".to_owned()) };
-        let block: Value = serde_json::from_str(&made.named).unwrap();
-        let names = block["transactions"].as_array().unwrap();
-        let mut traces: Vec<Value> = names
-            .iter()
-            .map(|name| {
-                let call = json!({ "type": "CALL", "from": THIEF, "to": THIEF, "value": "0x0", "calls": [] });
-                json!({ "txHash": name, "result": call })
-            })
-            .collect();
-        if traces.len() > 2 {
-            let inner = json!({ "type": "CALL", "from": THIEF, "to": INNER, "value": "0x1", "calls": [] });
-            traces[0]["result"]["calls"] = json!([inner]);
+        let names = |made: &Made| -> Vec<Value> {
+            let block: Value = serde_json::from_str(&made.named).unwrap();
+            block["transactions"].as_array().unwrap().clone()
+        };
+        let paid = history.blocks.values().find(|made| names(made).len() > 2).map(|made| made.at.height);
+        if method == "eth_getBalance" {
+            let paid_by_then = paid.is_some_and(|paid| made.at.height >= paid);
+            return if paid_by_then { honest } else { Reply::Result("\"0x0\"".to_owned()) };
         }
-        Reply::Result(json!(traces).to_string())
+        let call = |to, value, calls: Value| json!({ "type": "CALL", "from": THIEF, "to": to, "value": value, "calls": calls });
+        let inner = json!([call(INNER, "0x1", json!([]))]);
+        let traces = names(made).into_iter().enumerate().map(|(at, name)| {
+            let calls = if at == 0 && paid == Some(made.at.height) { inner.clone() } else { json!([]) };
+            json!({ "txHash": name, "result": call(THIEF, "0x0", calls) })
+        });
+        Reply::Result(traces.collect::<Value>().to_string())
     })
 }
 

@@ -136,7 +136,8 @@ async fn ask_others(source: &EvmSource, by: &Endpoint, own: Pair, enough: usize)
             Ok(Ok(pair)) => {
                 let mut said = source.marks.said();
                 said.of.insert(endpoint.operator().clone(), pair);
-                if satisfied(&said.of, own, enough) {
+                // One that says nothing is satisfied by anything.
+                if own.safe.is_some() && own.finalized.is_some() && satisfied(&said.of, own, enough) {
                     break;
                 }
             }

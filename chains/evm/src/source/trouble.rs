@@ -84,7 +84,10 @@ impl Verdict {
                 self.not_yet = said(why);
             }
             Trouble::Pruned(why) => self.pruned = said(why),
-            Trouble::Unsupported(why) => self.unsupported = said(why),
+            Trouble::Unsupported(why) => {
+                endpoint.remark(&why);
+                self.unsupported = said(why);
+            }
             Trouble::Lie(why) => {
                 endpoint.distrust(why.clone());
                 self.malformed = said(why);
