@@ -70,7 +70,7 @@ impl EvmSource {
         let tip = tip.header();
         let (mut blocks, mut known) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len() + 1));
         let mut trouble = None;
-        let asked = hits.to_vec().into_iter().map(|hit| self.hit(ask, hit, watch));
+        let asked = hits.iter().copied().map(|hit| self.hit(ask, hit, watch));
         in_turn(asked.collect(), HITS_AT_A_TIME, |read| match read {
             Ok((block, named)) => {
                 known.push(Known { at: block.header.at, names: Some(named) });
