@@ -433,7 +433,8 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
                 balance_check: served.config.balance_check,
             };
             let (wake, pulse) = (nodes.wake(&served.facts.id), nodes.pulse(&served.facts.id));
-            Follower::new(parts).at_pace(served.rhythm(), wake, pulse).run(stop).await?;
+            // A follower holds all that a round may need: its place is the heap.
+            Box::pin(Follower::new(parts).at_pace(served.rhythm(), wake, pulse).run(stop)).await?;
             Ok(())
         }
     });

@@ -184,9 +184,9 @@ mod tests {
     use super::*;
 
     /// Labels with few values; whoever adds one has thought about how many it has.
-    const LABELS: [&str; 16] = [
-        "class", "endpoint", "event", "from", "input", "kind", "lane", "method", "network", "outcome", "reason",
-        "route", "state", "status", "task", "to",
+    const LABELS: [&str; 18] = [
+        "class", "coverage", "endpoint", "event", "from", "input", "kind", "lane", "method", "network", "outcome",
+        "reason", "result", "route", "state", "status", "task", "to",
     ];
 
     #[test]

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::{Fault, Reply};
 use crate::shown::Redactor;
-use crate::tape::{self, BODIES, BROKEN, EXCHANGES, FORMAT, INLINE_MAX, TIMED_OUT, TOO_LARGE, UNDECODABLE};
+use crate::tape::{self, ABANDONED, BODIES, BROKEN, EXCHANGES, FORMAT, INLINE_MAX, TIMED_OUT, TOO_LARGE, UNDECODABLE};
 
 /// Replies whose repetition is noticed: 32 bytes each, a few megabytes in all.
 const KNOWN_MAX: usize = 100_000;
@@ -89,12 +89,13 @@ impl Recorder {
         });
     }
 
+    /// One request. `outcome`: what came of it; `None` where nobody waited for its end.
     pub(crate) fn exchange(
         &self,
         endpoint: &str,
         ask: &Value,
         took: Duration,
-        outcome: &Result<Reply, Fault>,
+        outcome: Option<&Result<Reply, Fault>>,
         redactor: &Redactor,
     ) {
         let at = (self.elapsed)();
@@ -103,7 +104,10 @@ impl Recorder {
             let about = json!({ "at": at, "endpoint": endpoint, "ask": ask, "took": took }).to_string();
             let about = String::from_utf8_lossy(&redactor.scrub(about.as_bytes())).into_owned();
             let about = about.strip_suffix('}').unwrap_or(&about);
-            let said = writing.said(outcome, redactor)?;
+            let said = match outcome {
+                Some(outcome) => writing.said(outcome, redactor)?,
+                None => format!("\"fault\":\"{ABANDONED}\""),
+            };
             writing.line(&format!("{about},{said}}}"))?;
             writing.done.exchanges += 1;
             Ok(())

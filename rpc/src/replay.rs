@@ -99,8 +99,8 @@ impl Player {
         }
     }
 
-    /// The next recorded answer, and how long it took.
-    pub(crate) fn answer(&self, endpoint: &str, ask: &Value) -> (Result<Reply, Fault>, Duration) {
+    /// The next recorded answer, and how long it took. `None`: nobody waited for it to its end.
+    pub(crate) fn answer(&self, endpoint: &str, ask: &Value) -> (Option<Result<Reply, Fault>>, Duration) {
         let key = (endpoint.to_owned(), ask.to_string());
         let mut state = self.state();
         state.asked += 1;
@@ -111,7 +111,7 @@ impl Player {
                 *state.missing.entry(name).or_default() += 1;
             }
             let detail = "not on the tape".to_owned();
-            return (Err(Fault::Transport { timed_out: false, detail }), Duration::ZERO);
+            return (Some(Err(Fault::Transport { timed_out: false, detail })), Duration::ZERO);
         };
         let place = queue.next.min(queue.answers.len().saturating_sub(1));
         let index = queue.answers.get(place).copied().unwrap_or_default();
@@ -122,8 +122,9 @@ impl Player {
         }
         let Exchange { took, outcome, .. } = &self.tape.exchanges[index];
         let outcome = match outcome.clone() {
-            Outcome::Reply(reply) => Ok(reply),
-            Outcome::Fault(fault) => Err(fault),
+            Outcome::Reply(reply) => Some(Ok(reply)),
+            Outcome::Fault(fault) => Some(Err(fault)),
+            Outcome::Abandoned => None,
         };
         (outcome, *took)
     }

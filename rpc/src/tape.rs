@@ -52,6 +52,8 @@ pub enum TapeError {
 pub(crate) enum Outcome {
     Reply(Reply),
     Fault(Fault),
+    /// Nobody waited for its end.
+    Abandoned,
 }
 
 /// One request and what came of it.
@@ -164,6 +166,7 @@ pub(crate) const TIMED_OUT: &str = "timed_out";
 pub(crate) const BROKEN: &str = "broken";
 pub(crate) const UNDECODABLE: &str = "undecodable";
 pub(crate) const TOO_LARGE: &str = "too_large";
+pub(crate) const ABANDONED: &str = "abandoned";
 
 /// Reads the tape in this folder.
 pub(crate) fn read(folder: &Path) -> Result<Tape, TapeError> {
@@ -250,6 +253,7 @@ impl Reader<'_> {
         let ask = line.ask.as_ref().ok_or_else(|| must("ask"))?.to_string();
         let took = Duration::from_millis(line.took.ok_or_else(|| must("took"))?);
         let outcome = match (&line.fault, line.same) {
+            (Some(fault), _) if fault == ABANDONED => Outcome::Abandoned,
             (Some(fault), _) => Outcome::Fault(read_fault(fault, line.detail.clone().unwrap_or_default())?),
             (None, Some(same)) => {
                 let there = same.checked_sub(1).and_then(|index| self.places.get(index)).copied().flatten();
@@ -300,7 +304,9 @@ fn read_fault(word: &str, detail: String) -> Result<Fault, String> {
         TOO_LARGE => Fault::TooLarge,
         other => {
             let other: String = other.chars().take(40).collect();
-            return Err(format!("fault: must be {TIMED_OUT}, {BROKEN}, {UNDECODABLE} or {TOO_LARGE}; found {other:?}"));
+            return Err(format!(
+                "fault: must be {TIMED_OUT}, {BROKEN}, {UNDECODABLE}, {TOO_LARGE} or {ABANDONED}; found {other:?}"
+            ));
         }
     })
 }

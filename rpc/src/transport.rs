@@ -11,6 +11,9 @@ use crate::replay::Player;
 use crate::shown::Redactor;
 use crate::tape;
 
+/// Longer than anybody waits who does not wait for the end: witnesses get three seconds.
+const ABANDONED_FOR: Duration = Duration::from_secs(5);
+
 /// How the requests of a pool reach its nodes.
 #[derive(Debug, Clone, Default)]
 pub enum Road {
@@ -60,13 +63,19 @@ impl Road {
             Self::Live => (live.await, None),
             Self::Played(player) => {
                 let (outcome, took) = player.answer(endpoint, &sent.asked());
-                (outcome, Some(took))
+                if let Some(outcome) = outcome {
+                    return (outcome, Some(took));
+                }
+                // Whoever did not wait for it then does not now; whoever does has changed since.
+                tokio::time::sleep(ABANDONED_FOR).await;
+                let detail = "we had stopped waiting when this was recorded".to_owned();
+                (Err(Fault::Transport { timed_out: true, detail }), Some(took))
             }
             Self::Recorded(recorder) => {
                 let mut scribe =
                     Scribe { recorder, endpoint, ask: sent.asked(), began: Instant::now(), redactor, written: false };
                 let outcome = live.await;
-                let took = scribe.write(&outcome);
+                let took = scribe.write(Some(&outcome));
                 (outcome, Some(took))
             }
         }
@@ -85,7 +94,7 @@ struct Scribe<'a> {
 
 impl Scribe<'_> {
     /// In whole milliseconds, as the tape has it: a choice that depends on it must fall the same way when it is played.
-    fn write(&mut self, outcome: &Result<Reply, Fault>) -> Duration {
+    fn write(&mut self, outcome: Option<&Result<Reply, Fault>>) -> Duration {
         self.written = true;
         let took = Duration::from_millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let ask = std::mem::replace(&mut self.ask, json!(null));
@@ -97,8 +106,7 @@ impl Scribe<'_> {
 impl Drop for Scribe<'_> {
     fn drop(&mut self) {
         if !self.written {
-            let detail = "we had stopped waiting".to_owned();
-            self.write(&Err(Fault::Transport { timed_out: true, detail }));
+            self.write(None);
         }
     }
 }

@@ -181,7 +181,8 @@ impl Replay {
         }
         let player = Player::open(&self.folder).map_err(|error| ReplayError::Unusable(vec![error.to_string()]))?;
         let ground = ground::Ground::open(&self.server).await?;
-        let played = self.play(scenario, Arc::new(player), &ground, expectation.as_ref()).await;
+        // In a box: the whole pipeline is in there.
+        let played = Box::pin(self.play(scenario, Arc::new(player), &ground, expectation.as_ref())).await;
         ground.close().await;
         played
     }

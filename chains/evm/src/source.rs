@@ -8,6 +8,7 @@ mod ask;
 mod explain;
 mod history;
 mod identity;
+mod in_turn;
 mod marks;
 mod memory;
 mod money;

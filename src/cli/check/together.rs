@@ -77,7 +77,12 @@ async fn agreement<E: AsRef<Endpoint>>(served: &Served, endpoints: &[E], height:
         0 => lines.fail("agreement", id, format!("no endpoint gives block {height}"), "see the endpoints' lines"),
         1 => {
             let all: usize = said.values().map(Vec::len).sum();
-            lines.fine("agreement", id, format!("block {height} is the same for {all} endpoint(s)"));
+            let words = format!("block {height} is the same for {all} of {} endpoints", endpoints.len());
+            if all > 1 {
+                lines.fine("agreement", id, words);
+            } else {
+                lines.warn("agreement", id, words, "nobody vouches for the one that gives it: see the others' lines");
+            }
         }
         _ => {
             let sides = said.iter().map(|(hash, who)| format!("{}… say {}", short(hash), who.join(" and ")));

@@ -171,6 +171,8 @@ async fn nothing_is_credited_in_a_block_of_the_past_that_nobody_else_stands_behi
     assert!(waiting.trouble.as_ref().is_some_and(|why| why.contains("no second operator")), "{waiting:?}");
     assert_eq!((waiting.finished_at, audit.scene.deposits().await), (None, 0));
     audit.b.script(None);
+    // Its breaker would let it try again in ten seconds of real time.
+    audit.scene.pool.endpoints().iter().for_each(|endpoint| endpoint.reset());
     audit.rescan_all().await;
     let done = now(&audit, rescan.id).await;
     assert_eq!((done.found, done.trouble), (1, None));

@@ -126,7 +126,7 @@ fn distrusted(house: &House) -> usize {
     house.pool.endpoints().iter().filter(|endpoint| endpoint.distrusted().is_some()).count()
 }
 
-/// Sums and means of how long payments took to be found.
+/// A mean over the payments that were found before a reorg took them.
 fn mean(found: &[Found], what: impl Fn(&Found) -> f64) -> f64 {
     found.iter().map(what).sum::<f64>() / f64::from(u32::try_from(found.len().max(1)).unwrap())
 }
@@ -138,12 +138,12 @@ fn figures(seed: u64, size: Size, told: &Told) {
     let blocks = |house: &House| mean(&house.found, |found| found.blocks as f64);
     let time = |house: &House| mean(&house.found, |found| found.spent.as_secs_f64() * 1_000.0);
     println!(
-        "figure: seed {seed}: {} blocks, {} reorgs, {} payments found, 0 missed, 0 invented, {} rumours taken back; \
-         {} faults struck, {} distrusts, {} looks waited; found after {:.2} looks against {:.2} (ratio {:.2}), {:.2} blocks \
-         later, {:.1} ms against {:.1} (ratio {:.1})",
+        "figure: seed {seed}: {} blocks, {} reorgs, {} payments: 0 missed, 0 invented, {} rumours taken back; {} faults \
+         struck, {} distrusts, {} looks in vain; found after {:.2} looks against {:.2} (ratio {:.2}), {:.2} blocks later, \
+         {:.1} ms against {:.1} (ratio {:.1})",
         size.blocks,
         size.reorgs,
-        faces.found.len(),
+        size.payments,
         told.rumours,
         told.struck,
         told.distrusts,

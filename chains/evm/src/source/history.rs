@@ -12,11 +12,11 @@ use alloy_primitives::B256;
 use amn_core::block::{Block, BlockRef, Height, Operator};
 use amn_core::source::{Coverage, Segment, Watch};
 use amn_rpc::{Endpoint, RpcError};
-use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use super::EvmSource;
 use super::ask::Ask;
+use super::in_turn::in_turn;
 use super::names::names;
 use super::near::why_nothing;
 use super::range::{self, Contracts, Hit};
@@ -69,15 +69,23 @@ impl EvmSource {
         self.headers_hold(ask, &[&tip]).await?;
         let tip = tip.header();
         let (mut blocks, mut known) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len() + 1));
-        let mut read = stream::iter(hits.to_vec())
-            .map(|hit| async move { self.hit(ask, hit, watch).await })
-            .buffered(HITS_AT_A_TIME);
-        while let Some(block) = read.next().await {
-            let (block, named) = block?;
-            known.push(Known { at: block.header.at, names: Some(named) });
-            blocks.push(block);
+        let mut trouble = None;
+        let asked = hits.iter().copied().map(|hit| self.hit(ask, hit, watch));
+        in_turn(asked.collect(), HITS_AT_A_TIME, |read| match read {
+            Ok((block, named)) => {
+                known.push(Known { at: block.header.at, names: Some(named) });
+                blocks.push(block);
+                true
+            }
+            Err(why) => {
+                trouble = Some(why);
+                false
+            }
+        })
+        .await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
         }
-        drop(read);
         if known.last().is_none_or(|last| last.at != tip.at) {
             known.push(Known { at: tip.at, names: None });
         }
@@ -112,17 +120,23 @@ impl EvmSource {
             spans.push((start, last));
             start = last.saturating_add(1);
         }
-        let mut hits = Vec::new();
-        let mut asked = stream::iter(spans)
-            .map(|(from, to)| async move { self.span(ask, from, to, watch).await })
-            .buffered(RANGES_AT_A_TIME);
-        while let Some(found) = asked.next().await {
-            hits.extend(found?);
-            if hits.len() > SEGMENT_HITS_MAX {
-                break; // The segment ends within what was read; the rest is asked for with the next.
+        let (mut hits, mut trouble) = (Vec::new(), None);
+        let asked = spans.into_iter().map(|(from, to)| self.span(ask, from, to, watch));
+        in_turn(asked.collect(), RANGES_AT_A_TIME, |found| match found {
+            Ok(found) => {
+                hits.extend(found);
+                // Beyond, the segment ends within what was read; the rest is asked for with the next.
+                hits.len() <= SEGMENT_HITS_MAX
             }
+            Err(why) => {
+                trouble = Some(why);
+                false
+            }
+        })
+        .await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
         }
-        drop(asked);
         // Nothing was refused: a little more next time.
         if self.range_blocks.load(Ordering::Relaxed) == span {
             let wider = span.saturating_add(span / 8 + 1).min(RANGE_BLOCKS_MAX);

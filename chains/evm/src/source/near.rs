@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use amn_core::block::{BlockRef, Height};
 use amn_core::source::{Coverage, Segment, Watch};
-use futures_util::StreamExt as _;
-use futures_util::stream;
 
 use super::EvmSource;
 use super::ask::{Ask, Read};
+use super::in_turn::in_turn;
 use super::trouble::Trouble;
 use crate::evidence::Lie;
 
@@ -30,20 +29,26 @@ impl EvmSource {
     ) -> Result<Segment, Trouble> {
         let reads = self.linked(ask, on, up_to, watch.any_native()).await?;
         let mut blocks = Vec::with_capacity(reads.len());
-        let mut read = stream::iter(reads)
-            .map(|read| async move { self.named_block(ask, &read, watch).await })
-            .buffered(RECEIPTS_AT_A_TIME);
-        while let Some(block) = read.next().await {
+        let mut trouble = None;
+        let asked = reads.into_iter().map(|read| async move { self.named_block(ask, &read, watch).await });
+        in_turn(asked.collect(), RECEIPTS_AT_A_TIME, |block| {
             match block {
-                Ok(Some(block)) => blocks.push(block),
+                Ok(Some(block)) => {
+                    blocks.push(block);
+                    return true;
+                }
                 // Gone between two questions, or not answered: what stands before it is whole.
-                Ok(None) => break,
-                Err(lie @ Trouble::Lie(_)) => return Err(lie),
-                Err(_) if !blocks.is_empty() => break,
-                Err(trouble) => return Err(trouble),
+                Ok(None) => {}
+                Err(lie @ Trouble::Lie(_)) => trouble = Some(lie),
+                Err(_) if !blocks.is_empty() => {}
+                Err(why) => trouble = Some(why),
             }
+            false
+        })
+        .await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
         }
-        drop(read);
         let Some(tip) = blocks.last().map(|block| block.header) else {
             return Err(Trouble::Lacks(format!("the receipts of block {} are not there", on.height.next())));
         };

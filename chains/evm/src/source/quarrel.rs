@@ -82,7 +82,10 @@ pub(super) async fn arbitrate(source: &EvmSource, contested: BlockRef) -> bool {
     let camps: BTreeSet<BlockHash> = opinions.iter().map(|opinion| opinion.there.hash).collect();
     if camps.len() < 2 {
         let agreed = camps.contains(&contested.hash); // They agree by now, or nobody else answers.
-        if !agreed && let Some(of) = opinions.iter().find(|of| source.recent.reader(contested).as_deref() == Some(of.endpoint.name())) {
+        if !agreed
+            && let Some(of) =
+                opinions.iter().find(|of| source.recent.reader(contested).as_deref() == Some(of.endpoint.name()))
+        {
             known.deny(&of.endpoint, contested, of.there);
         }
         return agreed;
