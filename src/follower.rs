@@ -160,15 +160,16 @@ impl<S: ChainSource> Follower<S> {
         self.refresh_watch().await?;
         self.gauge_head(&head);
         let Some(tip) = standing.tip else {
-            return self.begin(&head).await;
+            return Box::pin(self.begin(&head)).await;
         };
         let followed = if head.tip.at == tip.at {
             Ok(Outcome::Idle)
         } else if head.tip.at.height > tip.at.height {
-            self.advance(tip, &head).await
+            // Boxed, as are the others: what most rounds do not do must not make every round large.
+            Box::pin(self.advance(tip, &head)).await
         } else {
             // Behind us: a node that lags, or a branch that is shorter than ours.
-            self.compare_shorter(tip, &head).await
+            Box::pin(self.compare_shorter(tip, &head)).await
         };
         let outcome = match followed {
             // A head that nobody can show must not keep what we stand on from settling.
@@ -176,8 +177,8 @@ impl<S: ChainSource> Follower<S> {
             other => other?,
         };
         self.settle_with(&head).await?;
-        self.prove().await?;
-        self.check_balances().await?;
+        Box::pin(self.prove()).await?;
+        Box::pin(self.check_balances()).await?;
         if self.backfill().await? {
             self.watched_at = Timestamp::from_millis(i64::MIN); // There may be more of it.
             return Ok(Outcome::Advanced);

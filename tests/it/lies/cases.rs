@@ -4,7 +4,7 @@ use amn_evm::testkit::{Call, History};
 use amn_scanner::torture::lies;
 
 use super::ground::{LOOT, SHOP, THIEF, TOKEN};
-use super::story::{Case, Liar, Story};
+use super::story::{Case, Liar, Shows, Story};
 
 /// Lies in the answers of a node, and lies by a whole chain.
 pub fn all() -> Vec<Case> {
@@ -25,9 +25,11 @@ fn of(name: &'static str, says: &'static str) -> Case {
         liar: Liar::Answers(name),
         story,
         from_the_start: STARTS.contains(&name),
-        may_be_detected: false,
-        harmless: HARMLESS.contains(&name),
-        hides: HIDES.contains(&name),
+        shows: match name {
+            _ if HARMLESS.contains(&name) => Shows::Never,
+            _ if HIDES.contains(&name) => Shows::ToTheAuditor,
+            _ => Shows::AtOnce,
+        },
     }
 }
 
@@ -48,12 +50,10 @@ fn chains() -> impl Iterator<Item = Case> {
         liar: Liar::Chain(make),
         story: Story::Tokens,
         from_the_start: false,
-        may_be_detected: true,
-        harmless: false,
-        hides: false,
+        shows: Shows::InTheEnd,
     };
     let twins = |name, says, make: fn(&mut History)| Case { liar: Liar::Twins(make), ..chain(name, says, make) };
-    let first = |case: Case| Case { from_the_start: true, may_be_detected: true, ..case };
+    let first = |case: Case| Case { from_the_start: true, ..case };
     [
         chain("forged-child", "A child of the true tip that pays the thief, with hashes that fit.", forged),
         chain(

@@ -61,12 +61,20 @@ pub struct Case {
     pub story: Story,
     /// It lies from before the ledger begins.
     pub from_the_start: bool,
+    pub shows: Shows,
+}
+
+/// How a lie shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shows {
+    /// Before anything comes of it.
+    AtOnce,
     /// No hash tells it from the truth at first: it may be detected, and must be retracted.
-    pub may_be_detected: bool,
+    InTheEnd,
     /// Nobody can see it, and nobody needs to.
-    pub harmless: bool,
+    Never,
     /// A payment stays away until the auditor looks.
-    pub hides: bool,
+    ToTheAuditor,
 }
 
 /// What came of a lie.
@@ -167,6 +175,10 @@ impl Play {
         Self { case, stand, honest, _other: other, face, own, scene, time, paid, bait, quiet, last, wrong, refused }
     }
 
+    fn may_be_detected(&self) -> bool {
+        self.case.shows == Shows::InTheEnd
+    }
+
     fn lie(&self) {
         begin_to_lie(self.case, &self.face, self.own.as_ref());
     }
@@ -254,7 +266,7 @@ impl Play {
         if let Some(refused) = &self.refused {
             told.clone_from(refused);
         }
-        if self.case.hides && self.stand != Stand::LastOfThree {
+        if self.case.shows == Shows::ToTheAuditor && self.stand != Stand::LastOfThree {
             if self.scene.deposits().await == 3 {
                 self.wrong.push("it hid nothing".to_owned());
             } else {
@@ -279,7 +291,7 @@ impl Play {
             }
         }
         self.look(true).await;
-        if told.is_empty() && !self.case.harmless && self.stand != Stand::LastOfThree {
+        if told.is_empty() && self.case.shows != Shows::Never && self.stand != Stand::LastOfThree {
             self.wrong.push(format!("nobody is told: {:?}\n{}", self.last, self.scene.log.text()));
         }
         if !self.wrong.is_empty() {
@@ -318,7 +330,7 @@ impl Play {
     async fn look(&mut self, at_the_end: bool) {
         let events = self.scene.events(self.bait).await;
         let retracted = events.chunks(2).all(|pair| pair == ["payment.detected", "payment.retracted"]);
-        let fine = events.is_empty() || (self.case.may_be_detected && (retracted || !at_the_end));
+        let fine = events.is_empty() || (self.may_be_detected() && (retracted || !at_the_end));
         if !fine || events.iter().any(|event| event == "payment.confirmed") {
             self.wrong.push(format!("the thief: {events:?}"));
         }
@@ -345,7 +357,7 @@ impl Play {
             }
         }
         let allowed = |what: &str| {
-            self.case.may_be_detected && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"))
+            self.may_be_detected() && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"))
         };
         for (what, count) in false_ones.into_iter().filter(|(what, _)| !allowed(what)) {
             self.wrong.push(format!("{count} times {what}"));
@@ -362,7 +374,7 @@ impl Play {
             let bodies = self.scene.bodies(intent).await;
             let events: Vec<_> = bodies.iter().map(|body| body["event"].as_str().unwrap_or_default()).collect();
             let settled = bodies.last().map(|body| body["intent"]["settled"].clone());
-            let undone = events.contains(&"payment.reversed") || (events.len() != 2 && !self.case.may_be_detected);
+            let undone = events.contains(&"payment.reversed") || (events.len() != 2 && !self.may_be_detected());
             if events.last() != Some(&"payment.confirmed") || settled != Some(json!(amount.to_string())) || undone {
                 self.wrong.push(format!("{amount}: {events:?}, settled {settled:?}"));
             }

@@ -168,7 +168,7 @@ mod tests {
             let at = BlockRef { height: Height(height), hash: Hash([0; 32]) };
             Pair { safe: None, finalized: Some(at) }
         };
-        finalized.iter().map(|(name, height)| (Operator::new((*name).to_owned()), pair(*height))).collect()
+        finalized.iter().map(|(name, height)| (Operator::new(*name), pair(*height))).collect()
     }
 
     fn agreed(of: &BTreeMap<Operator, Pair>, tip: u64, enough: usize) -> Option<u64> {
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(agreed(&three, 100, 3), Some(70));
         assert_eq!(agreed(&three, 75, 2), Some(70), "what we have not reached is not ours to mark");
         assert_eq!(agreed(&said(&[("a", 90)]), 100, 2), None);
-        let own = Pair { safe: None, finalized: three[&Operator::new("a".to_owned())].finalized };
+        let own = Pair { safe: None, finalized: three[&Operator::new("a")].finalized };
         assert!(!satisfied(&three, own, 2) && satisfied(&three, own, 1));
     }
 }
