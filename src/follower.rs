@@ -138,7 +138,8 @@ impl<S: ChainSource> Follower<S> {
         if standing.halted.is_some() {
             return Ok(Outcome::Halted);
         }
-        match self.look(standing).await {
+        // In a box: a look holds all that any of its branches may need.
+        match Box::pin(self.look(standing)).await {
             Ok(outcome) => Ok(outcome),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Source(SourceError::Pruned(why))) => self.stop_for(HaltReason::Pruned, why).await,
