@@ -18,7 +18,7 @@ pub(super) const LIES: &[Lie] = lies! {
             }
             all
         });
-    "range-without-payment", "One payment is left out of a range.", LOGS,
+    "range-without-payment", "One payment of several in a block is left out of a range.", LOGS,
         Tell::Alone(|aim, _, mut all| {
             all.as_array_mut().into_iter().for_each(|list| list.retain(|log| !is_payment(aim, log)));
             all

@@ -28,7 +28,7 @@ pub(super) const LIES: &[Lie] = lies! {
                 receipt["transactionHash"] = json!(B256::repeat_byte(0x66));
                 receipt["transactionIndex"] = printed(list.len() as u64);
                 pay_thief(aim, &mut receipt["logs"][log]);
-                receipt["logs"].as_array_mut().into_iter().flatten().for_each(|log| no_place(log));
+                receipt["logs"].as_array_mut().into_iter().flatten().for_each(no_place);
                 list.push(receipt);
             });
             all
@@ -215,7 +215,9 @@ pub(super) const LIES: &[Lie] = lies! {
             } else if asked.params[1] == true && answer["transactions"].as_array().is_some_and(|all| !all.is_empty()) {
                 return Value::Null;
             } else {
-                list(&mut answer["transactions"]).iter_mut().for_each(|name| *name = renamed(name));
+                for name in list(&mut answer["transactions"]) {
+                    *name = renamed(name);
+                }
             }
             answer
         });
@@ -321,7 +323,9 @@ fn bloom_again(receipt: &mut Value) {
         let contract: Address = log["address"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
         bloom.accrue(BloomInput::Raw(contract.as_slice()));
         for place in 0..4 {
-            topic(log, place).into_iter().for_each(|topic| bloom.accrue(BloomInput::Raw(topic.as_slice())));
+            if let Some(topic) = topic(log, place) {
+                bloom.accrue(BloomInput::Raw(topic.as_slice()));
+            }
         }
     }
     receipt["logsBloom"] = json!(bloom);

@@ -12,7 +12,7 @@ use amn_core::timestamp::Timestamp;
 use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
 use amn_evm::testkit::{Node, Reply, Script};
-use amn_rpc::{EndpointConfig, Pool};
+use amn_rpc::{EndpointConfig, Pool, PoolSettings, Time};
 use amn_scanner::clock::TestClock;
 use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::store;
@@ -54,17 +54,18 @@ impl EvmScene {
         endpoints: Vec<EndpointConfig>,
         balance_check: Option<u64>,
     ) -> Self {
-        let mut scene = Self::waiting(network, start, endpoints, balance_check).await;
+        let mut scene = Self::waiting(network, start, endpoints, balance_check, Time::real()).await;
         assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins");
         scene
     }
 
-    /// The same, and its ledger has not begun.
+    /// The same by a clock of its own, and its ledger has not begun.
     pub async fn waiting(
         network: EvmNetwork,
         start: Option<BlockRef>,
         endpoints: Vec<EndpointConfig>,
         balance_check: Option<u64>,
+        time: Time,
     ) -> Self {
         let log = Lines::default();
         let writer = log.clone();
@@ -76,7 +77,8 @@ impl EvmScene {
         let listening = tracing::subscriber::set_default(subscriber);
         let db = Database::fresh().await;
         store::network::register(&db.pool, "evm", &network.facts, None).await.unwrap();
-        let pool = Pool::new(network.facts.id.clone(), endpoints).unwrap();
+        let settings = PoolSettings { time, ..PoolSettings::default() };
+        let pool = Pool::new_with(network.facts.id.clone(), endpoints, settings).unwrap();
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
         let holder = Uuid::now_v7();
         let follower = follower(&db, &pool, &network, &clock, (start, balance_check), holder);
