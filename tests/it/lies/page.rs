@@ -15,8 +15,10 @@ const AT_ONCE: usize = 4;
 #[test]
 fn no_lie_is_credited_and_ops_hear_of_each_as_the_page_says() {
     let only = std::env::var("AMN_LIE").ok();
-    let cases: Vec<Case> =
-        cases::all().into_iter().filter(|case| only.as_deref().is_none_or(|only| case.name.starts_with(only))).collect();
+    let cases: Vec<Case> = cases::all()
+        .into_iter()
+        .filter(|case| only.as_deref().is_none_or(|only| case.name.starts_with(only)))
+        .collect();
     assert!(only.is_some() || cases.len() >= 48, "{}", cases.len());
     let todo: Vec<(usize, Case, Stand)> =
         cases.iter().enumerate().flat_map(|(at, case)| Stand::ALL.map(|stand| (at, *case, stand))).collect();

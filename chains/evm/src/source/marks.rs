@@ -36,8 +36,8 @@ struct Said {
 impl Said {
     /// Says of the one that leads where others do not say the same.
     fn remark(&self, by: &Endpoint, own: Pair, enough: usize) {
-        let fields: [(&str, fn(&Pair) -> Option<BlockRef>); 2] =
-            [("safe", |pair| pair.safe), ("final", |pair| pair.finalized)];
+        type Field = fn(&Pair) -> Option<BlockRef>;
+        let fields: [(&str, Field); 2] = [("safe", |pair| pair.safe), ("final", |pair| pair.finalized)];
         for (word, field) in fields {
             let others: Vec<BlockRef> =
                 self.of.iter().filter(|(name, _)| *name != by.operator()).filter_map(|(_, pair)| field(pair)).collect();
@@ -171,7 +171,7 @@ mod tests {
             let at = BlockRef { height: Height(height), hash: Hash([0; 32]) };
             Pair { safe: None, finalized: Some(at) }
         };
-        finalized.iter().map(|(name, height)| (Operator::new((*name).to_owned()), pair(*height))).collect()
+        finalized.iter().map(|(name, height)| (Operator::new(*name), pair(*height))).collect()
     }
 
     fn agreed(of: &BTreeMap<Operator, Pair>, tip: u64, enough: usize) -> Option<u64> {
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(agreed(&three, 100, 3), Some(70));
         assert_eq!(agreed(&three, 75, 2), Some(70), "what we have not reached is not ours to mark");
         assert_eq!(agreed(&said(&[("a", 90)]), 100, 2), None);
-        let own = Pair { safe: None, finalized: three[&Operator::new("a".to_owned())].finalized };
+        let own = Pair { safe: None, finalized: three[&Operator::new("a")].finalized };
         assert!(!satisfied(&three, own, 2) && satisfied(&three, own, 1));
     }
 }

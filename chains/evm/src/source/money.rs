@@ -47,7 +47,8 @@ impl EvmSource {
         addresses: &[Address],
         at: BlockRef,
     ) -> Result<Vec<Amount>, SourceError> {
-        let (mut verdict, mut said): (Verdict, Vec<(Arc<Endpoint>, Vec<Amount>)>) = (Verdict::default(), Vec::new());
+        let mut verdict = Verdict::default();
+        let mut said: Vec<(Arc<Endpoint>, Vec<Amount>)> = Vec::new();
         for endpoint in self.endpoints() {
             if said.iter().any(|(other, _)| other.operator() == endpoint.operator()) {
                 continue;

@@ -114,7 +114,7 @@ impl EvmSource {
             let theirs = match self.ask(&endpoint).blocks_at(&heights).await {
                 Ok(theirs) => theirs,
                 Err(trouble) => {
-                    words.silent = Some(self.fault(&endpoint, trouble));
+                    words.silent = Some(fault(&endpoint, trouble));
                     continue;
                 }
             };
@@ -190,7 +190,7 @@ impl EvmSource {
                     words.against.push((endpoint, what));
                 }
                 Ok(None) => words.silent = Some(format!("{} has not the block", endpoint.name())),
-                Err(trouble) => words.silent = Some(self.fault(&endpoint, trouble)),
+                Err(trouble) => words.silent = Some(fault(&endpoint, trouble)),
             }
         }
         words.denied(ask, height.0, self.one_is_enough())?;
@@ -211,7 +211,7 @@ impl EvmSource {
                     break;
                 }
                 Ok(_) => {}
-                Err(trouble) => drop(self.fault(&endpoint, trouble)),
+                Err(trouble) => drop(fault(&endpoint, trouble)),
             }
         }
         for transfer in block.transfers.iter_mut().filter(|transfer| transfer.id.kind == Kind::Native) {
@@ -231,16 +231,16 @@ impl EvmSource {
             }
         }
     }
+}
 
-    /// Notes why somebody could not witness; a lie told meanwhile counts as one.
-    pub(super) fn fault(&self, endpoint: &Endpoint, trouble: Trouble) -> String {
-        match trouble {
-            Trouble::Lie(why) => {
-                endpoint.distrust(why.clone());
-                format!("{}: {why}", endpoint.name())
-            }
-            other => format!("{}: {other:?}", endpoint.name()),
+/// Notes why somebody could not witness; a lie told meanwhile counts as one.
+pub(super) fn fault(endpoint: &Endpoint, trouble: Trouble) -> String {
+    match trouble {
+        Trouble::Lie(why) => {
+            endpoint.distrust(why.clone());
+            format!("{}: {why}", endpoint.name())
         }
+        other => format!("{}: {other:?}", endpoint.name()),
     }
 }
 

@@ -340,7 +340,10 @@ async fn who_changes_branches_with_the_others_is_read_from_again_and_was_never_d
     b.history().pass(1);
     let segment = source.segment(&fork, Height(9), None, &watch(&[])).await.unwrap();
     // Which of the two is read from is a matter of how fast they are.
-    assert!([operators(&["b"]), operators(&["c"])].contains(&segment.operators), "nothing is read from who is outvoted");
+    assert!(
+        [operators(&["b"]), operators(&["c"])].contains(&segment.operators),
+        "nothing is read from who is outvoted"
+    );
     b.history().pass(5);
     *slow.history() = b.history().clone();
     source.head().await.unwrap();
