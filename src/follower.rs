@@ -138,7 +138,7 @@ impl<S: ChainSource> Follower<S> {
         if standing.halted.is_some() {
             return Ok(Outcome::Halted);
         }
-        // In a box: a look holds all that any of its branches may need.
+        // Of its own allocation: all that a look may do would make every future it is part of a large one.
         match Box::pin(self.look(standing)).await {
             Ok(outcome) => Ok(outcome),
             Err(Trouble::Store(error)) => Err(error),

@@ -57,7 +57,7 @@ impl EvmSource {
         if first.wire.parent_hash.0 != on.hash.0 {
             return Err(why_nothing(ask, on).await);
         }
-        self.headers_hold(ask, &[&first]).await?;
+        Box::pin(self.headers_hold(ask, &[&first])).await?;
         let hits = self.hits(ask, from.0, end.0, watch).await?;
         let (end, hits) = match hits.get(SEGMENT_HITS_MAX) {
             Some(_) => (Height(hits[SEGMENT_HITS_MAX - 1].height), &hits[..SEGMENT_HITS_MAX]),
@@ -66,7 +66,7 @@ impl EvmSource {
         let Some(tip) = ask.header(end).await? else {
             return Err(Trouble::Pruned(format!("it has no block {end}, which is final")));
         };
-        self.headers_hold(ask, &[&tip]).await?;
+        Box::pin(self.headers_hold(ask, &[&tip])).await?;
         let tip = tip.header();
         let (mut blocks, mut known) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len() + 1));
         let mut trouble = None;
@@ -200,12 +200,12 @@ impl EvmSource {
         if now != hit.hash {
             return Err(Lie::FinalBlockChanged { height: hit.height, earlier: hit.hash, now }.into());
         }
-        self.headers_hold(ask, &[&read.header]).await?;
+        Box::pin(self.headers_hold(ask, &[&read.header])).await?;
         let block = if self.pool.operators() < 2 {
             self.named_block(ask, &read, watch).await?.ok_or_else(gone)?
         } else {
             let told = self.block(ask, &read, watch).await?.ok_or_else(gone)?;
-            self.witnessed(ask, &read, watch, told).await?
+            Box::pin(self.witnessed(ask, &read, watch, told)).await?
         };
         if block.transfers.is_empty() && block.observations.is_empty() {
             return Err(Lie::RangeAgainstReceipts { height: hit.height }.into());

@@ -162,7 +162,7 @@ pub(super) async fn head(source: &EvmSource) -> Result<Head, SourceError> {
     }
     let (by, head, answer) = highest.ok_or_else(|| verdict.error())?;
     source.recent.keep_head(&by, head.tip.at, answer);
-    Ok(marks::agreed(source, &by, head).await)
+    Ok(Box::pin(marks::agreed(source, &by, head)).await)
 }
 
 /// Blocks' time without a new block before the other endpoints are asked for their heads as well.

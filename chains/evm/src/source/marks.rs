@@ -36,7 +36,6 @@ struct Said {
 impl Said {
     /// Says of the one that leads where others do not say the same.
     fn remark(&self, by: &Endpoint, own: Pair, enough: usize) {
-        type Field = fn(&Pair) -> Option<BlockRef>;
         let fields: [(&str, Field); 2] = [("safe", |pair| pair.safe), ("final", |pair| pair.finalized)];
         for (word, field) in fields {
             let others: Vec<BlockRef> =
@@ -63,6 +62,9 @@ struct Pair {
     safe: Option<BlockRef>,
     finalized: Option<BlockRef>,
 }
+
+/// One of the two.
+type Field = fn(&Pair) -> Option<BlockRef>;
 
 impl Marks {
     fn said(&self) -> MutexGuard<'_, Said> {
@@ -93,7 +95,7 @@ pub(super) async fn agreed(source: &EvmSource, by: &Endpoint, head: Head) -> Hea
     }
     source.marks.said().remark(by, own, enough);
     let said = source.marks.said();
-    let mark = |own: Option<BlockRef>, of: fn(&Pair) -> Option<BlockRef>| {
+    let mark = |own: Option<BlockRef>, of: Field| {
         let agreed = highest(&said.of, of, tip, enough);
         let alone = own.filter(|own| tip.above(own.height) >= ALONE_BELOW);
         agreed.into_iter().chain(alone).max_by_key(|block| block.height)
@@ -103,7 +105,7 @@ pub(super) async fn agreed(source: &EvmSource, by: &Endpoint, head: Head) -> Hea
 
 /// Whether what this one says is what enough of them say.
 fn satisfied(of: &BTreeMap<Operator, Pair>, own: Pair, enough: usize) -> bool {
-    let holds = |mark: Option<BlockRef>, field: fn(&Pair) -> Option<BlockRef>| {
+    let holds = |mark: Option<BlockRef>, field: Field| {
         mark.is_none_or(|mark| {
             of.values().filter(|pair| field(pair).is_some_and(|at| at.height >= mark.height)).count() >= enough
         })
@@ -112,12 +114,7 @@ fn satisfied(of: &BTreeMap<Operator, Pair>, own: Pair, enough: usize) -> bool {
 }
 
 /// The highest block at or below the tip that enough operators name, or one above it.
-fn highest(
-    of: &BTreeMap<Operator, Pair>,
-    field: fn(&Pair) -> Option<BlockRef>,
-    tip: Height,
-    enough: usize,
-) -> Option<BlockRef> {
+fn highest(of: &BTreeMap<Operator, Pair>, field: Field, tip: Height, enough: usize) -> Option<BlockRef> {
     let mut named: Vec<BlockRef> = of.values().filter_map(field).collect();
     named.sort_unstable_by_key(|block| std::cmp::Reverse(block.height));
     // From here on there are enough at or above.

@@ -25,11 +25,12 @@ impl EvmSource {
     ) -> Result<Option<Block>, Trouble> {
         let Some(mut told) = self.block(ask, read, watch).await? else { return Ok(None) };
         let credits = !told.block.transfers.is_empty() && told.block.evidence.inclusion == Inclusion::Proven;
-        if credits && !self.names_hold(ask, read).await? {
+        if credits && !Box::pin(self.names_hold(ask, read)).await? {
             // Not refused: it may be true, and `prove` asks again.
             told.block.evidence.inclusion = Inclusion::Reported;
         }
-        self.witnessed(ask, read, watch, told).await.map(Some)
+        // Boxed, because it is rare and its future is large.
+        Box::pin(self.witnessed(ask, read, watch, told)).await.map(Some)
     }
 
     /// Whether the names of a block's transactions are shown to be theirs.

@@ -97,7 +97,8 @@ impl EvmSource {
                 other => other,
             });
         }
-        self.headers_hold(ask, &reads.iter().map(|read| &read.header).collect::<Vec<_>>()).await?;
+        let headers: Vec<_> = reads.iter().map(|read| &read.header).collect();
+        Box::pin(self.headers_hold(ask, &headers)).await?;
         Ok(reads)
     }
 }

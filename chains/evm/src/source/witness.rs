@@ -234,7 +234,7 @@ impl EvmSource {
 }
 
 /// Notes why somebody could not witness; a lie told meanwhile counts as one.
-pub(super) fn fault(endpoint: &Endpoint, trouble: Trouble) -> String {
+fn fault(endpoint: &Endpoint, trouble: Trouble) -> String {
     match trouble {
         Trouble::Lie(why) => {
             endpoint.distrust(why.clone());
