@@ -138,7 +138,8 @@ impl<S: ChainSource> Follower<S> {
         if standing.halted.is_some() {
             return Ok(Outcome::Halted);
         }
-        match self.look(standing).await {
+        // Of its own allocation: all that a look may do would make every future it is part of a large one.
+        match Box::pin(self.look(standing)).await {
             Ok(outcome) => Ok(outcome),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Source(SourceError::Pruned(why))) => self.stop_for(HaltReason::Pruned, why).await,

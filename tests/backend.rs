@@ -65,8 +65,7 @@ async fn played(scenario: &str) -> BTreeMap<String, Order> {
     let report = Replay::scenario(folder).server(server).webhook(webhook).run().await.unwrap();
     assert!(report.is_as_expected(), "{:?}", report.differences);
     assert_eq!(report.delivered.unwrap().delivered, report.events().len(), "every event was taken once");
-    let orders = shop.orders.lock().unwrap().clone();
-    orders
+    std::mem::take(&mut *shop.orders.lock().unwrap())
 }
 
 fn order(sequence: u64, status: &str, settled: &str) -> Order {

@@ -44,6 +44,8 @@ struct Distrust {
 #[derive(Debug)]
 pub(crate) struct Standing {
     head: Option<(u64, Instant)>,
+    /// Whether it ever said what its head is: a block that it has shown is only the least that its head can be.
+    said_head: bool,
     breakers: Breakers,
     /// A probe of its identity is under way.
     probing: bool,
@@ -66,6 +68,7 @@ impl Standing {
     pub(crate) fn new(breaker: BreakerSettings, now: Instant) -> Self {
         Self {
             head: None,
+            said_head: false,
             breakers: Breakers::new(breaker),
             probing: false,
             unidentified: false,
@@ -229,6 +232,7 @@ impl Standing {
         self.distrust = Some(Distrust { reason, until: now + DISTRUST });
         // What it said of its head is no longer believed either.
         self.head = None;
+        self.said_head = false;
         news
     }
 
@@ -265,6 +269,7 @@ impl Standing {
             self.went_back += 1;
         }
         self.head = Some((head, now));
+        self.said_head = true;
         forward
     }
 
@@ -278,6 +283,11 @@ impl Standing {
     /// Its latest head, and when it was heard.
     pub(crate) const fn head(&self) -> Option<(u64, Instant)> {
         self.head
+    }
+
+    /// The same, where it is one that it said itself: only then can it be below something.
+    pub(crate) fn said_head(&self) -> Option<(u64, Instant)> {
+        self.head.filter(|_| self.said_head)
     }
 
     pub(crate) const fn went_back(&self) -> u64 {

@@ -123,7 +123,8 @@ pub async fn main() -> ExitCode {
         }
     };
     let screen = Screen::new(cli.json);
-    match cli.run(&screen).await {
+    // In a box, as below: a command holds all that its branches may need.
+    match Box::pin(cli.run(&screen)).await {
         Ok(code) => code,
         Err(error) => {
             let (code, document) = verdict(&error);
@@ -168,10 +169,10 @@ impl Cli {
         // One command needs few at a time, and the daemon needs the rest.
         config.database.max_connections = config.database.max_connections.min(4);
         match self.command {
-            Command::Replay(replay) => return replay.run(&config, screen).await,
-            Command::Record(record) => return record.run(&config, screen).await,
+            Command::Replay(replay) => return Box::pin(replay.run(&config, screen)).await,
+            Command::Record(record) => return Box::pin(record.run(&config, screen)).await,
             Command::Migrate => return migrate(&config, screen).await,
-            Command::Check => return Ok(check::run(&config, screen).await),
+            Command::Check => return Ok(Box::pin(check::run(&config, screen)).await),
             _ => {}
         }
         let office = Office::open(&config).await?;
@@ -184,9 +185,14 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            // They need no office.
-            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
-            Self::Record(_) | Self::Replay(_) | Self::Torture(_) => Ok(()),
+            // They need no office, and were carried out before one was opened.
+            Self::Run { .. }
+            | Self::Migrate
+            | Self::Check
+            | Self::Demo { .. }
+            | Self::Record(_)
+            | Self::Replay(_)
+            | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,

@@ -50,7 +50,7 @@ impl Record {
         };
         let beside = self.scenario.parent().unwrap_or(Path::new("."));
         let until = Until { time: self.time, blocks: self.blocks };
-        let done = record::run(scenario, beside, &self.into, &server, until, stop).await;
+        let done = Box::pin(record::run(scenario, beside, &self.into, &server, until, stop)).await;
         let done = done.map_err(|error| match error {
             ReplayError::Unusable(problems) => Wrong(problems.join("\n")).into(),
             other => anyhow::Error::from(other),

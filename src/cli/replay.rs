@@ -52,7 +52,7 @@ impl Replay {
         }
         if let Some(secret) = &shown_secret {
             // Before the first webhook comes: whoever listens must know it by then.
-            screen.note(&format!("webhooks are signed with {secret}"));
+            Screen::note(&format!("webhooks are signed with {secret}"));
         }
         if let Some(times) = self.speed {
             replay = replay.speed(times);

@@ -28,7 +28,7 @@ impl Screen {
     }
 
     /// Says on standard error what a person must know before the answer is there.
-    pub fn note(&self, text: &str) {
+    pub fn note(text: &str) {
         eprintln!("{text}");
     }
 

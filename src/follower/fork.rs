@@ -62,8 +62,8 @@ impl<S: ChainSource> Follower<S> {
                 let vouchers = self.parts.source.vouch(&head.tip).await?;
                 let behind: BTreeSet<_> =
                     vouchers.iter().filter(|v| v.block == head.tip.at).map(|v| &v.operator).collect();
-                // The one that was read is among them where it vouches, and else makes one more.
-                if behind.len() + 1 < asked {
+                // The one that was read is among them: whoever has a head vouches for it.
+                if behind.len() < asked {
                     return Err(SourceError::NotYet(format!("{detail}, and nobody else stands behind it")).into());
                 }
             }

@@ -80,6 +80,20 @@ async fn an_accepted_fork_below_what_we_remember_waits_for_a_second_operator() {
 }
 
 #[tokio::test]
+async fn one_operator_alone_halts_nothing_with_a_chain_of_its_own() {
+    let (mut scene, _) = forgetful().await;
+    scene.chain.lag("beta", Some(0));
+    scene.chain.drop_blocks(293);
+    scene.chain.mine_empty(300);
+    let outcome = scene.catch_up().await;
+    let Outcome::Waiting(SourceError::NotYet(why)) = outcome else { panic!("{outcome:?}") };
+    assert!(why.contains("nobody else stands behind it"), "{why}");
+    assert_eq!(halt_detail(&scene).await, "");
+    scene.chain.lag("beta", None);
+    assert_eq!(scene.catch_up().await, Outcome::Halted);
+}
+
+#[tokio::test]
 async fn another_branch_than_the_accepted_one_stays_halted() {
     let (mut scene, intent) = forgetful().await;
     scene.chain.drop_blocks(293);

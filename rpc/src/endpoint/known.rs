@@ -121,7 +121,7 @@ impl Endpoint {
             usable: usability == Usability::Ready,
             current: false,
             head: standing.head().map(|(head, _)| head),
-            lag: standing.head().map(|(head, heard)| self.around.heads.lag_of(head, heard)),
+            lag: standing.said_head().map(|(head, heard)| self.around.heads.lag_of(head, heard)),
             heads_went_back: standing.went_back(),
             consecutive_failures: standing.consecutive_failures(),
             breaker: standing.breaker(now),
@@ -154,7 +154,7 @@ impl Endpoint {
     /// What the choice goes by; `None` where it is not to be asked.
     pub(crate) fn candidate(&self, now: Instant) -> Option<Candidate> {
         let standing = self.standing();
-        let lag = standing.head().map_or(0, |(head, heard)| self.around.heads.lag_of(head, heard));
+        let lag = standing.said_head().map_or(0, |(head, heard)| self.around.heads.lag_of(head, heard));
         (standing.usability(now) == Usability::Ready).then(|| Candidate {
             place: self.place,
             order: self.order,
@@ -168,7 +168,7 @@ impl Endpoint {
     /// Whether nothing that it said shows its head to be below this height.
     pub(crate) fn may_have(&self, height: u64) -> bool {
         let now = self.around.time.now();
-        let known = self.standing().head();
+        let known = self.standing().said_head();
         let gone_on = |heard: Instant| {
             let passed = now.saturating_duration_since(heard).as_micros();
             let blocks = self.around.block_time.map_or(0, |time| passed / time.as_micros().max(1));

@@ -42,13 +42,13 @@ pub async fn check(served: &Served, endpoint: &Endpoint, now: Timestamp) -> Foun
     let name = format!("{}/{}", served.facts.id, endpoint.name());
     let (asked, limited) = (Cell::new(0), RefCell::new(None));
     let mut asker = Asker { endpoint, network, name: name.clone(), lines: Lines::default(), asked, limited };
-    let bell = line::bell(served, endpoint, &name);
+    let bell = Box::pin(line::bell(served, endpoint, &name));
     let asking = async {
         let is_ours = asker.all(served, now).await;
         asker.limits();
         is_ours
     };
-    let (is_ours, rung) = futures_util::future::join(asking, bell).await;
+    let (is_ours, rung) = futures_util::future::join(Box::pin(asking), bell).await;
     asker.lines.0.extend(rung.0);
     Found { lines: asker.lines, is_ours }
 }

@@ -76,7 +76,7 @@ async fn a_scenario_is_replayed_against_a_backend_that_verifies_and_ends_with_0(
     assert_eq!(report["as_expected"], true, "{report}");
     let heard = receiver.delivered();
     assert!(heard.iter().all(|heard| heard.signed), "every webhook is signed as of now");
-    let bodies: Vec<Value> = heard.iter().map(|heard| heard.json()).collect();
+    let bodies: Vec<Value> = heard.iter().map(amn_scanner::stage::receiver::Heard::json).collect();
     for intent in ["A-1", "A-2"] {
         let of = |events: &[Value]| -> Vec<Value> {
             events.iter().filter(|event| event["intent"]["metadata"]["order"] == intent).cloned().collect()

@@ -54,6 +54,7 @@ pub enum Liar {
 }
 
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the table of lies")]
 pub struct Case {
     pub name: &'static str,
     pub says: &'static str,
@@ -133,7 +134,7 @@ impl Play {
         let endpoints = endpoints(case, stand, &face, [&honest, &other]);
         let native = matches!(case.story, Story::Native | Story::Balances);
         // Under it every node is as quick as the others: who is asked first follows from the order alone.
-        let time = VirtualTime::at(Duration::from_secs(1_800_000_000));
+        let time = VirtualTime::at(Duration::from_hours(500_000));
         let balance_check = (case.story == Story::Balances).then_some(2);
         let mut scene = EvmScene::waiting(ground::network(), None, endpoints, balance_check, time.time()).await;
         let (mut wrong, mut refused) = (Vec::new(), None);
@@ -165,10 +166,11 @@ impl Play {
         let last = scene.catch_up().await;
         if case.story == Story::Balances {
             // So that there is a balance to compare the next one with.
-            let mut history = honest.history();
-            history.pass(4);
-            (history.safe, history.finalized) = (Some(5), Some(4));
-            drop(history);
+            {
+                let mut history = honest.history();
+                history.pass(4);
+                (history.safe, history.finalized) = (Some(5), Some(4));
+            }
             scene.catch_up().await;
             scene.catch_up().await;
         }
@@ -272,7 +274,7 @@ impl Play {
             } else {
                 self.audit().await;
             }
-            told = "the auditor: alarm `payment_missed`".to_owned();
+            "the auditor: alarm `payment_missed`".clone_into(&mut told);
         }
         if self.stand == Stand::OneOfTwo {
             // The liar gives in, and its time of distrust passes.

@@ -1,6 +1,7 @@
 //! When faults strike, and that everything else passes unharmed.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{ask, faced, post, question, read};
 
@@ -145,7 +146,6 @@ async fn what_is_no_question_is_passed_on_by_its_path_to_the_same_host_only() {
     assert_eq!(said.status(), 405);
     // A path that is a URL of its own must not make an open relay.
     let mut socket = tokio::net::TcpStream::connect(face.url().trim_start_matches("http://")).await.unwrap();
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     socket.write_all(b"GET http://example.org/ HTTP/1.1\r\n\r\n").await.unwrap();
     let mut text = String::new();
     socket.read_to_string(&mut text).await.unwrap();

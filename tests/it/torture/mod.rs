@@ -48,6 +48,7 @@ fn client() -> reqwest::Client {
     builder.timeout(std::time::Duration::from_millis(1_500)).build().unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is made where this is called")]
 pub fn question(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params })
 }

@@ -24,12 +24,12 @@ fn source_by_hand(nodes: &[&Node]) -> (EvmSource, VirtualTime) {
     (EvmSource::new(pool, devnet()), clock)
 }
 
-fn down() -> Option<Script> {
-    Some(std::sync::Arc::new(|_: &str, _: &serde_json::Value, _: Reply| Reply::Status(503, "<html>".to_owned())))
+fn down() -> Script {
+    std::sync::Arc::new(|_: &str, _: &serde_json::Value, _: Reply| Reply::Status(503, "<html>".to_owned()))
 }
 
-fn of_another_chain() -> Option<Script> {
-    Some(lying("eth_chainId", |_, answer| *answer = "0x1".into()))
+fn of_another_chain() -> Script {
+    lying("eth_chainId", |_, answer| *answer = "0x1".into())
 }
 
 fn history() -> History {
@@ -48,7 +48,7 @@ async fn an_endpoint_that_comes_back_as_another_chain_is_not_read_until_it_is_ri
     let (a, b) = (Node::serve(history()).await.unwrap(), Node::serve(history()).await.unwrap());
     let (source, clock) = source_by_hand(&[&a, &b]);
     source.probe().await.unwrap();
-    a.script(down());
+    a.script(Some(down()));
     for _ in 0..10 {
         source.head().await.unwrap();
         source.vouch(&source.head().await.unwrap().tip).await.unwrap();
@@ -56,7 +56,7 @@ async fn an_endpoint_that_comes_back_as_another_chain_is_not_read_until_it_is_ri
     assert_eq!(states(&source), ["open", "closed"]);
     let asked = a.calls("eth_getBlockByNumber");
 
-    a.script(of_another_chain());
+    a.script(Some(of_another_chain()));
     for _ in 0..3 {
         clock.advance(Duration::from_mins(11));
         source.head().await.unwrap();
@@ -77,9 +77,9 @@ async fn an_endpoint_that_comes_back_as_another_chain_is_not_read_until_it_is_ri
 async fn an_endpoint_that_was_down_at_the_start_says_who_it_is_before_it_is_read() {
     let (a, b) = (Node::serve(history()).await.unwrap(), Node::serve(history()).await.unwrap());
     let (source, clock) = source_by_hand(&[&a, &b]);
-    a.script(down());
+    a.script(Some(down()));
     source.probe().await.unwrap();
-    a.script(of_another_chain());
+    a.script(Some(of_another_chain()));
     clock.advance(SECOND * 10);
     source.head().await.unwrap();
     assert!(source.pool().endpoints()[0].distrusted().is_some());
@@ -91,7 +91,7 @@ async fn everybody_down_is_said_at_once_and_over_with_the_next_probe() {
     let a = Node::serve(history()).await.unwrap();
     let (source, clock) = source_by_hand(&[&a]);
     source.probe().await.unwrap();
-    a.script(down());
+    a.script(Some(down()));
     for _ in 0..60 {
         assert!(source.head().await.is_err());
         clock.advance(SECOND);

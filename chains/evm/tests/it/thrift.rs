@@ -74,11 +74,12 @@ async fn whoever_was_read_from_vouches_once_and_is_asked_the_second_time() {
     source.vouch(&segment.tip).await.unwrap();
     one.take_traffic();
     // Its chain has another block there by now.
-    let mut other = history.lock().unwrap();
-    other.rewind(on.height.0);
-    other.pass(1);
-    let changed = other.tip().unwrap().at;
-    drop(other);
+    let changed = {
+        let mut other = history.lock().unwrap();
+        other.rewind(on.height.0);
+        other.pass(1);
+        other.tip().unwrap().at
+    };
     let vouchers = source.vouch(&segment.tip).await.unwrap();
     assert_eq!(one.take_traffic().requests, 1);
     assert!(vouchers.iter().all(|voucher| voucher.block == changed), "{vouchers:?}");
