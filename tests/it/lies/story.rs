@@ -361,9 +361,9 @@ impl Play {
         let allowed = |what: &str| {
             self.may_be_detected() && (what.ends_with("retracted") || !at_the_end && what.ends_with("seen"))
         };
-        for (what, count) in false_ones.into_iter().filter(|(what, _)| !allowed(what)) {
-            self.wrong.push(format!("{count} times {what}"));
-        }
+        let unheard_of = false_ones.iter().filter(|(what, _)| !allowed(what));
+        let unheard_of: Vec<String> = unheard_of.map(|(what, count)| format!("{count} times {what}")).collect();
+        self.wrong.extend(unheard_of);
         settled.sort();
         let twice = settled.windows(2).any(|two| two[0] == two[1]);
         if twice {
