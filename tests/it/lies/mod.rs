@@ -6,4 +6,5 @@
 mod cases;
 mod ground;
 mod page;
+mod stage;
 mod story;
