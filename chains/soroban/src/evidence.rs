@@ -6,7 +6,7 @@
 //! it, and by validators who built on it: [`Attestations`].
 
 mod attestation;
-mod commitment;
+pub(crate) mod commitment;
 
 pub use attestation::{Attestations, Attester};
 

@@ -11,8 +11,13 @@ use stellar_xdr::{Asset, ClaimableBalanceId};
 use super::{Listed, Registry};
 use crate::address::Place;
 
-/// Observations of one ledger that are kept: a spammer must not fill our tables with them.
+/// Observations of one ledger that are kept: a spammer must not fill our tables with them, nor crowd out what an
+/// operator must see. One transaction of the public network hands out a hundred worthless assets.
 const OBSERVATIONS_MAX: usize = 100;
+
+/// What anybody can cause at will, and how much of it is kept.
+const SPAM: [&str; 2] = ["dust", "unlisted_asset"];
+const SPAM_MAX: usize = 20;
 
 pub struct Reading<'a> {
     pub registry: &'a Registry,
@@ -20,6 +25,7 @@ pub struct Reading<'a> {
     pub transfers: Vec<Transfer>,
     pub takebacks: Vec<Takeback>,
     pub observations: Vec<Observation>,
+    spam: usize,
     /// Claimable balances made in this ledger: what they hold is proven while we remember it.
     pub created: HashMap<ClaimableBalanceId, Created>,
 }
@@ -70,6 +76,7 @@ impl<'a> Reading<'a> {
             transfers: Vec::new(),
             takebacks: Vec::new(),
             observations: Vec::new(),
+            spam: 0,
             created: HashMap::new(),
         }
     }
@@ -80,10 +87,13 @@ impl<'a> Reading<'a> {
 
     /// Puts something aside that credits nobody.
     pub fn observe(&mut self, kind: &str, tx: TxHash, to: Option<&Place>, detail: String) {
-        if self.observations.len() < OBSERVATIONS_MAX {
-            let to = to.map(Place::spell);
-            self.observations.push(Observation { kind: kind.to_owned(), tx: Some(tx), to, detail });
+        let spam = SPAM.contains(&kind);
+        if (spam && self.spam >= SPAM_MAX) || self.observations.len() >= OBSERVATIONS_MAX + SPAM_MAX {
+            return;
         }
+        self.spam += usize::from(spam);
+        let to = to.map(Place::spell);
+        self.observations.push(Observation { kind: kind.to_owned(), tx: Some(tx), to, detail });
     }
 
     /// Money of an asset nobody listed. Anybody can make such an asset, with any code.
