@@ -1,4 +1,9 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
+mod forge;
+mod invented;
+mod mutations;
 mod real_ledgers;
+mod second_reader;
 mod support;
+mod tampering;
