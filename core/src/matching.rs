@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn money_that_nobody_can_prove_is_for_a_person_whatever_reference_it_carries() {
         let one = intent(1, "usdc");
-        for (watches, reference) in [(watch(Some("a"), 1), None), (watch(Some("a"), 1), Some("a")), (watch(None, 1), None)] {
+        for (watches, reference) in
+            [(watch(Some("a"), 1), None), (watch(Some("a"), 1), Some("a")), (watch(None, 1), None)]
+        {
             let mut unproven = transfer("usdc", reference);
             unproven.id.kind = Kind::Internal;
             let got = owner(&unproven, &[watches], |_| Some(&one));

@@ -11,7 +11,9 @@ use amn_core::network::Asset;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use stellar_strkey::{ClaimableBalance, Contract, LiquidityPool, MuxedContract, Strkey, ed25519};
-use stellar_xdr::{AccountId, ClaimableBalanceId, ContractId, Hash, MuxedAccount, PoolId, PublicKey, ScAddress, Uint256};
+use stellar_xdr::{
+    AccountId, ClaimableBalanceId, ContractId, Hash, MuxedAccount, PoolId, PublicKey, ScAddress, Uint256,
+};
 
 use crate::asset;
 use crate::reference;
@@ -80,9 +82,7 @@ impl From<&MuxedAccount> for Party {
     fn from(account: &MuxedAccount) -> Self {
         match account {
             MuxedAccount::Ed25519(Uint256(key)) => Self { place: Place::Account(*key), id: None },
-            MuxedAccount::MuxedEd25519(muxed) => {
-                Self { place: Place::Account(muxed.ed25519.0), id: Some(muxed.id) }
-            }
+            MuxedAccount::MuxedEd25519(muxed) => Self { place: Place::Account(muxed.ed25519.0), id: Some(muxed.id) },
         }
     }
 }
@@ -277,8 +277,7 @@ mod tests {
             ..xlm()
         };
         let to = Place::Contract(KEY);
-        let uri =
-            payment_uri("Test", &usdc, &to.spell(), Some(Amount::new(1)), Some(&Reference::new("id:7"))).unwrap();
+        let uri = payment_uri("Test", &usdc, &to.spell(), Some(Amount::new(1)), Some(&Reference::new("id:7"))).unwrap();
         let destination = muxed(to, 7);
         assert_eq!(
             uri,

@@ -30,8 +30,8 @@ pub fn classic(code: &str, issuer: &str) -> Result<Asset, AssetError> {
     if !plain {
         return Err(AssetError::Code(code.chars().take(40).collect()));
     }
-    let key = ed25519::PublicKey::from_string(issuer)
-        .map_err(|_| AssetError::Issuer(issuer.chars().take(60).collect()))?;
+    let key =
+        ed25519::PublicKey::from_string(issuer).map_err(|_| AssetError::Issuer(issuer.chars().take(60).collect()))?;
     let issuer = AccountId(PublicKey::PublicKeyTypeEd25519(Uint256(key.0)));
     Ok(if code.len() <= 4 {
         Asset::CreditAlphanum4(AlphaNum4 { asset_code: AssetCode4(padded(code)), issuer })

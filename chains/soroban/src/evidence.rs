@@ -14,8 +14,8 @@ use std::collections::HashMap;
 
 use amn_core::block::{BlockRef, Hash, Header, TxHash};
 use stellar_xdr::{
-    ContractEvent, FeeBumpTransactionInnerTx, InnerTransactionResultResult, InvokeHostFunctionResult, LedgerEntryChange,
-    Memo, Operation, OperationBody, OperationResult, OperationResultTr, ScVal, StellarValueExt,
+    ContractEvent, FeeBumpTransactionInnerTx, InnerTransactionResultResult, InvokeHostFunctionResult,
+    LedgerEntryChange, Memo, Operation, OperationBody, OperationResult, OperationResultTr, ScVal, StellarValueExt,
     TransactionEnvelope, TransactionMeta, TransactionResult, TransactionResultResult,
 };
 
@@ -46,7 +46,9 @@ pub enum Lie {
     Results { sequence: u32, header: Hash, computed: Hash },
     #[error("ledger {sequence} has {transactions} transactions and {results} results")]
     ResultCount { sequence: u32, transactions: usize, results: usize },
-    #[error("ledger {sequence} has a result for {transaction}, which it does not hold, or holds once and results in twice")]
+    #[error(
+        "ledger {sequence} has a result for {transaction}, which it does not hold, or holds once and results in twice"
+    )]
     ResultOfOther { sequence: u32, transaction: Hash },
     #[error("ledger {sequence} holds {transaction} twice")]
     Repeated { sequence: u32, transaction: Hash },
@@ -234,8 +236,9 @@ impl Applied {
     fn events_differ(&self, buffer: &mut Vec<u8>) -> Option<(Hash, Hash)> {
         let success = self.success()?;
         success.results.iter().enumerate().find_map(|(operation, result)| {
-            let OperationResult::OpInner(OperationResultTr::InvokeHostFunction(InvokeHostFunctionResult::Success(hash))) =
-                result
+            let OperationResult::OpInner(OperationResultTr::InvokeHostFunction(InvokeHostFunctionResult::Success(
+                hash,
+            ))) = result
             else {
                 return None;
             };

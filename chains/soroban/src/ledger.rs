@@ -69,7 +69,8 @@ impl Ledger {
     pub fn decode_batch(bytes: &[u8]) -> Result<Vec<Self>, LedgerError> {
         let batch = LedgerCloseMetaBatch::from_xdr(bytes, limits(bytes)?).map_err(undecodable)?;
         let (first, last) = (batch.start_sequence, batch.end_sequence);
-        let ledgers: Vec<Self> = Vec::from(batch.ledger_close_metas).into_iter().map(Self::of).collect::<Result<_, _>>()?;
+        let ledgers: Vec<Self> =
+            Vec::from(batch.ledger_close_metas).into_iter().map(Self::of).collect::<Result<_, _>>()?;
         if !ledgers.iter().map(Self::sequence).eq(first..=last) {
             return Err(LedgerError::Undecodable(format!("the file names ledgers {first} to {last} and holds others")));
         }

@@ -58,7 +58,9 @@ pub fn parse(text: &str) -> Result<Parsed, ReferenceError> {
         // One number, one spelling: no sign, no leading zero.
         "id" => value.parse().ok().filter(|id: &u64| id.to_string() == value).map(Parsed::Id).ok_or_else(wrong),
         "text" if value.len() <= TEXT_MAX && !value.is_empty() => Ok(Parsed::Text(value.as_bytes().to_vec())),
-        "text-hex" => bytes(value).filter(|bytes| (1..=TEXT_MAX).contains(&bytes.len())).map(Parsed::Text).ok_or_else(wrong),
+        "text-hex" => {
+            bytes(value).filter(|bytes| (1..=TEXT_MAX).contains(&bytes.len())).map(Parsed::Text).ok_or_else(wrong)
+        }
         "hash" => Ok(Parsed::Hash(hash()?)),
         "return" => Ok(Parsed::Return(hash()?)),
         _ => Err(wrong()),
@@ -204,8 +206,19 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_refused() {
         let long = format!("text:{}", "x".repeat(29));
-        for given in ["", "42", "id:", "id:042", "id:+1", "id:18446744073709551616", "text:", &long, "hash:ab", "odd:00", "text-hex:abc"]
-        {
+        for given in [
+            "",
+            "42",
+            "id:",
+            "id:042",
+            "id:+1",
+            "id:18446744073709551616",
+            "text:",
+            &long,
+            "hash:ab",
+            "odd:00",
+            "text-hex:abc",
+        ] {
             assert!(parse(given).is_err(), "{given:?}");
         }
     }
@@ -217,7 +230,10 @@ mod tests {
         assert_eq!(say(ScVal::Void), None);
         let string = |bytes: &[u8]| ScVal::String(ScString(bytes.to_vec().try_into().unwrap()));
         assert_eq!(say(string(b"inv42")).unwrap(), "text:inv42");
-        assert_eq!(say(ScVal::Bytes(ScBytes(vec![1; 32].try_into().unwrap()))).unwrap(), format!("hash:{}", "01".repeat(32)));
+        assert_eq!(
+            say(ScVal::Bytes(ScBytes(vec![1; 32].try_into().unwrap()))).unwrap(),
+            format!("hash:{}", "01".repeat(32))
+        );
         let long = say(string(&[b'x'; 29])).unwrap();
         assert!(long.starts_with("odd:") && parse(&long).is_err());
         assert_ne!(long, say(string(&[b'y'; 29])).unwrap());

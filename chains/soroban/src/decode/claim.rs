@@ -14,12 +14,20 @@ use crate::asset;
 use crate::evidence::Success;
 use crate::reference;
 
-pub fn read(reading: &mut Reading<'_>, success: &Success<'_>, index: usize, operation: &Operation, result: &OperationResult) {
+pub fn read(
+    reading: &mut Reading<'_>,
+    success: &Success<'_>,
+    index: usize,
+    operation: &Operation,
+    result: &OperationResult,
+) {
     let source = success.source_of(operation);
     match (&operation.body, result) {
         (
             OperationBody::CreateClaimableBalance(op),
-            OperationResult::OpInner(OperationResultTr::CreateClaimableBalance(CreateClaimableBalanceResult::Success(id))),
+            OperationResult::OpInner(OperationResultTr::CreateClaimableBalance(CreateClaimableBalanceResult::Success(
+                id,
+            ))),
         ) => {
             let created = Created { by: source.place, asset: op.asset.clone(), amount: op.amount };
             reading.created.insert(id.clone(), created);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use stellar_xdr::{
     AccountMergeResult, AllowTrustResult, Asset, ClawbackResult, ContractEvent, ContractEventBody, ContractEventType,
-    ContractEventV0, ContractId, CreateAccountResult, ExtensionPoint, Hash, Int128Parts, Memo, Operation, OperationBody,
-    OperationResult, OperationResultTr as Result, PathPaymentStrictReceiveResult, PathPaymentStrictSendResult,
-    PaymentResult, ScAddress, ScMap, ScMapEntry, ScString, ScSymbol, ScVal, SetTrustLineFlagsResult,
+    ContractEventV0, ContractId, CreateAccountResult, ExtensionPoint, Hash, Int128Parts, Memo, Operation,
+    OperationBody, OperationResult, OperationResultTr as Result, PathPaymentStrictReceiveResult,
+    PathPaymentStrictSendResult, PaymentResult, ScAddress, ScMap, ScMapEntry, ScString, ScSymbol, ScVal,
+    SetTrustLineFlagsResult,
 };
 
 use super::Listed;
@@ -28,7 +29,13 @@ struct Paid<'a> {
 }
 
 /// Reads one operation of a transaction that succeeded.
-pub fn read(reading: &mut Reading<'_>, success: &Success<'_>, index: usize, operation: &Operation, result: &OperationResult) {
+pub fn read(
+    reading: &mut Reading<'_>,
+    success: &Success<'_>,
+    index: usize,
+    operation: &Operation,
+    result: &OperationResult,
+) {
     let spot = Spot { tx: success.hash, operation: index, event: None };
     let OperationResult::OpInner(result) = result else { return };
     if let Some(paid) = paid(success, operation, result) {
@@ -140,7 +147,9 @@ fn expected(listed: &Listed, paid: &Paid<'_>, memo: &Memo) -> ContractEvent {
     let id = match (paid.to.id, memo) {
         (Some(id), _) => Some(ScVal::U64(id)),
         (None, Memo::Id(id)) => Some(ScVal::U64(*id)),
-        (None, Memo::Text(text)) => Some(ScVal::String(ScString(text.as_slice().to_vec().try_into().unwrap_or_default()))),
+        (None, Memo::Text(text)) => {
+            Some(ScVal::String(ScString(text.as_slice().to_vec().try_into().unwrap_or_default())))
+        }
         (None, Memo::Hash(hash) | Memo::Return(hash)) => {
             Some(ScVal::Bytes(stellar_xdr::ScBytes(hash.0.to_vec().try_into().unwrap_or_default())))
         }

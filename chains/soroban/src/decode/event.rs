@@ -18,11 +18,19 @@ use crate::reference;
 pub enum Said<'a> {
     Arrived(Moved<'a>),
     /// An issuer took money back.
-    TakenBack { from: Option<Party>, amount: i128, asset: Option<&'a [u8]> },
+    TakenBack {
+        from: Option<Party>,
+        amount: i128,
+        asset: Option<&'a [u8]>,
+    },
     /// An issuer no longer lets a holder pay.
-    Frozen { holder: Option<Party> },
+    Frozen {
+        holder: Option<Party>,
+    },
     /// It names a movement of money and does not have its shape.
-    Odd { to: Option<Party> },
+    Odd {
+        to: Option<Party>,
+    },
     Other,
 }
 
@@ -64,7 +72,9 @@ fn one(reading: &mut Reading<'_>, spot: Spot, event: &ContractEvent) {
             let arrival = Arrival { spot, from, to: to.place, amount, reference };
             match listed {
                 None => reading.unlisted(&arrival, &asset::token_id(&reading.registry.chain, contract.0.0)),
-                Some(listed) if amount < 0 || !names(listed.sep11.as_deref(), asset) => odd(reading, spot, Some(&to.place)),
+                Some(listed) if amount < 0 || !names(listed.sep11.as_deref(), asset) => {
+                    odd(reading, spot, Some(&to.place));
+                }
                 Some(listed) => reading.credit(&listed, arrival),
             }
         }
@@ -162,8 +172,9 @@ fn data(data: &ScVal) -> Option<(i128, Option<&ScVal>)> {
         ScVal::I128(amount) => Some((whole(amount), None)),
         ScVal::Map(Some(ScMap(entries))) => {
             let of = |wanted: &[u8]| {
-                let mut found =
-                    entries.iter().filter(|entry| matches!(&entry.key, ScVal::Symbol(key) if key.0.as_slice() == wanted));
+                let mut found = entries
+                    .iter()
+                    .filter(|entry| matches!(&entry.key, ScVal::Symbol(key) if key.0.as_slice() == wanted));
                 // A key that is there twice says two things: as if it were not there.
                 found.next().filter(|_| found.next().is_none()).map(|entry| &entry.val)
             };

@@ -59,9 +59,8 @@ pub struct Attestations {
 impl Attestations {
     /// Adds a ledger. One that does not stand on the newest starts the count anew.
     pub fn extend(&mut self, ledger: &Verified) {
-        let stands = |(at, _): &(BlockRef, _)| {
-            at.hash == ledger.header.parent && at.height.next() == ledger.header.at.height
-        };
+        let stands =
+            |(at, _): &(BlockRef, _)| at.hash == ledger.header.parent && at.height.next() == ledger.header.at.height;
         if !self.newest.back().is_some_and(stands) {
             self.newest.clear();
         }

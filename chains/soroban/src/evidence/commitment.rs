@@ -24,7 +24,9 @@ pub fn set(set: &TxSet, buffer: &mut Vec<u8>) -> Hash {
     match set {
         TxSet::Plain(set) => {
             write(buffer, &set.previous_ledger_hash);
-            set.txs.iter().for_each(|envelope| write(buffer, envelope));
+            for envelope in &set.txs {
+                write(buffer, envelope);
+            }
         }
         TxSet::Generalized(set) => write(buffer, set),
     }
@@ -35,7 +37,9 @@ pub fn set(set: &TxSet, buffer: &mut Vec<u8>) -> Hash {
 pub fn results(results: &[&TransactionResultPair], buffer: &mut Vec<u8>) -> Hash {
     buffer.clear();
     count(buffer, results.len());
-    results.iter().for_each(|result| write(buffer, *result));
+    for result in results {
+        write(buffer, *result);
+    }
     digest(buffer)
 }
 
@@ -72,7 +76,9 @@ pub fn events(returned: Option<&ScVal>, events: &[ContractEvent], buffer: &mut V
         write(buffer, returned);
     }
     count(buffer, events.len());
-    events.iter().for_each(|event| write(buffer, event));
+    for event in events {
+        write(buffer, event);
+    }
     digest(buffer)
 }
 

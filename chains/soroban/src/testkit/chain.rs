@@ -180,7 +180,13 @@ impl Chain {
         let results = Hash(commitment::results(&results, &mut buffer).0);
         let set = Hash(commitment::set(set, &mut buffer).0);
         let upgrades = self.upgrade.map(|version| {
-            UpgradeType(LedgerUpgrade::Version(version).to_xdr(Limits::none()).unwrap_or_default().try_into().unwrap_or_default())
+            UpgradeType(
+                LedgerUpgrade::Version(version)
+                    .to_xdr(Limits::none())
+                    .unwrap_or_default()
+                    .try_into()
+                    .unwrap_or_default(),
+            )
         });
         let (ext, tx_set_hash) = self.value(set, by);
         LedgerHeader {
@@ -296,7 +302,8 @@ fn transaction_meta(tx: &Tx, protocol: u32) -> TransactionMeta {
     let steps = if tx.succeeds { tx.steps.as_slice() } else { &[] };
     let returned = steps.iter().find_map(|step| step.returned.clone());
     if protocol < 23 {
-        let operations = steps.iter().map(|step| OperationMeta { changes: LedgerEntryChanges(list(step.changes.clone())) });
+        let operations =
+            steps.iter().map(|step| OperationMeta { changes: LedgerEntryChanges(list(step.changes.clone())) });
         let events = steps.iter().filter(|step| step.returned.is_some()).flat_map(|step| step.events.clone());
         return TransactionMeta::V3(TransactionMetaV3 {
             ext: ExtensionPoint::V0,

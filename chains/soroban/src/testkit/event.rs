@@ -2,8 +2,8 @@
 
 use stellar_xdr::{
     AccountId, ContractEvent, ContractEventBody, ContractEventType, ContractEventV0, ContractId, ExtensionPoint, Hash,
-    Int128Parts, MuxedContract, MuxedEd25519Account, PublicKey, ScAddress, ScMap, ScMapEntry, ScString, ScSymbol, ScVal,
-    StringM, Uint256,
+    Int128Parts, MuxedContract, MuxedEd25519Account, PublicKey, ScAddress, ScMap, ScMapEntry, ScString, ScSymbol,
+    ScVal, StringM, Uint256,
 };
 
 use crate::address::{Party, Place};

@@ -5,13 +5,14 @@ use stellar_xdr::{
     ClaimableBalanceEntryExt, ClaimableBalanceId, ClawbackOp, ClawbackResult, ContractEvent, ContractId,
     CreateAccountOp, CreateAccountResult, CreateClaimableBalanceOp, CreateClaimableBalanceResult, FeeBumpTransaction,
     FeeBumpTransactionEnvelope, FeeBumpTransactionExt, FeeBumpTransactionInnerTx, Hash, HostFunction,
-    InvokeContractArgs, InvokeHostFunctionOp, InvokeHostFunctionResult, LedgerEntry, LedgerEntryChange, LedgerEntryData,
-    LedgerEntryExt, LedgerKey, LedgerKeyClaimableBalance, Memo, MuxedAccount, MuxedAccountMed25519, Operation,
-    OperationBody, OperationResultTr, PathPaymentStrictReceiveOp, PathPaymentStrictReceiveResult,
+    InvokeContractArgs, InvokeHostFunctionOp, InvokeHostFunctionResult, LedgerEntry, LedgerEntryChange,
+    LedgerEntryData, LedgerEntryExt, LedgerKey, LedgerKeyClaimableBalance, Memo, MuxedAccount, MuxedAccountMed25519,
+    Operation, OperationBody, OperationResultTr, PathPaymentStrictReceiveOp, PathPaymentStrictReceiveResult,
     PathPaymentStrictReceiveResultSuccess, PathPaymentStrictSendOp, PathPaymentStrictSendResult,
     PathPaymentStrictSendResultSuccess, PaymentOp, PaymentResult, Preconditions, PublicKey, ScAddress, ScSymbol, ScVal,
-    SequenceNumber, SetTrustLineFlagsOp, SetTrustLineFlagsResult, SimplePaymentResult, Transaction, TransactionEnvelope,
-    TransactionExt, TransactionV0, TransactionV0Envelope, TransactionV0Ext, TransactionV1Envelope, Uint256, VecM,
+    SequenceNumber, SetTrustLineFlagsOp, SetTrustLineFlagsResult, SimplePaymentResult, Transaction,
+    TransactionEnvelope, TransactionExt, TransactionV0, TransactionV0Envelope, TransactionV0Ext, TransactionV1Envelope,
+    Uint256, VecM,
 };
 
 use crate::address::{Party, Place};

@@ -112,7 +112,9 @@ impl Forged {
         self.metas(|_, meta| {
             if meta.soroban_meta.is_none() {
                 edit(&mut meta.operations, |operations| {
-                    operations.iter_mut().for_each(|operation| edit(&mut operation.events, &mut change));
+                    for operation in operations {
+                        edit(&mut operation.events, &mut change);
+                    }
                 });
             }
         });

@@ -1,80 +1,16 @@
 //! Invented ledgers: what pays whom, in every form, and what pays nobody.
 
-use amn_core::block::{Block, Inclusion, Kind};
+use amn_core::block::{Inclusion, Kind};
 use amn_core::timestamp::Timestamp;
-use amn_soroban::address::Place;
-use amn_soroban::asset;
 use amn_soroban::decode;
-use amn_soroban::evidence::{Attestations, Lie, Verified, verify};
-use amn_soroban::ledger::{Ledger, LedgerError};
-use amn_soroban::networks::SorobanNetwork;
+use amn_soroban::evidence::verify;
+use amn_soroban::ledger::Ledger;
 use amn_soroban::testkit::event::{self, Token};
-use amn_soroban::testkit::{Chain, Tx, Validator, Value, muxed, plain};
+use amn_soroban::testkit::{Tx, muxed, plain};
 use stellar_xdr::{Asset, ContractEventType, Hash, Memo, ScVal};
 
-use crate::forge;
+use crate::scene::*;
 use crate::support::*;
-
-const SHOP: Place = Place::Account([0x51; 32]);
-const ESCROW: Place = Place::Contract([0xe5; 32]);
-const PAYER: Place = Place::Account([0xfa; 32]);
-const OTHER: Place = Place::Account([0x07; 32]);
-const ISSUER: Place = Place::Account([0x15; 32]);
-
-const PASSPHRASE: &str = "A network of the tests ; November 2026";
-
-/// A test's network: XLM and a USD of its own.
-struct Scene {
-    network: SorobanNetwork,
-    usd: Asset,
-    chain: Chain,
-    validator: Validator,
-}
-
-fn scene(protocol: u32) -> Scene {
-    let network = network(PASSPHRASE);
-    let (usd, entry) = own_asset(&network, "USD", ISSUER);
-    let network = network.with_assets("the test", &[entry], &[]).unwrap();
-    let validator = Validator::new(1);
-    let network = SorobanNetwork { organisations: with_organisations(&network, &[vec![validator.key()]]).organisations, ..network };
-    Scene { network, usd, chain: Chain::new(PASSPHRASE, protocol), validator }
-}
-
-impl Scene {
-    fn token(&self) -> Token {
-        let contract = asset::contract_of(self.network.network_id, &self.usd);
-        Token { contract, name: Some(asset::sep11(&self.usd)) }
-    }
-
-    fn verified(&mut self, transactions: &[Tx]) -> Verified {
-        let on = self.chain.tip;
-        let closed = self.chain.close(transactions, &self.validator);
-        let ledger = Ledger::decode(&closed.bytes()).unwrap();
-        assert_eq!(ledger.at(), closed.at);
-        verify(&self.network, ledger, Some(on)).unwrap()
-    }
-
-    /// What the shop and the escrow contract see of a ledger with these transactions.
-    fn block(&mut self, transactions: &[Tx]) -> Block {
-        let verified = self.verified(transactions);
-        decode::block(&self.network.registry, &watch([SHOP, ESCROW]), &verified)
-    }
-
-    /// Amounts with their references.
-    fn paid(&mut self, transactions: &[Tx]) -> Vec<(u128, String)> {
-        let block = self.block(transactions);
-        let said = |t: &amn_core::block::Transfer| t.reference.as_ref().map(ToString::to_string).unwrap_or_default();
-        block.transfers.iter().map(|transfer| (transfer.amount.units(), said(transfer))).collect()
-    }
-}
-
-fn kinds(block: &Block) -> Vec<&str> {
-    block.observations.iter().map(|seen| seen.kind.as_str()).collect()
-}
-
-fn text(memo: &str) -> Memo {
-    Memo::Text(memo.as_bytes().to_vec().try_into().unwrap())
-}
 
 #[test]
 fn a_payment_is_read_alike_from_the_ledgers_of_every_protocol() {
@@ -102,7 +38,8 @@ fn a_payment_is_read_alike_from_the_ledgers_of_every_protocol() {
         ];
         expected.truncate(transactions.len());
         assert_eq!(paid, expected, "protocol {protocol}");
-        let said: Vec<_> = block.transfers.iter().filter_map(|t| t.reference.as_ref()).map(ToString::to_string).collect();
+        let said: Vec<_> =
+            block.transfers.iter().filter_map(|t| t.reference.as_ref()).map(ToString::to_string).collect();
         assert_eq!(said, ["id:42", "id:43", "text:order 17"]);
         assert_eq!(block.evidence.inclusion, Inclusion::Proven);
         assert!(block.transfers.iter().all(|transfer| transfer.from.as_ref() == Some(&PAYER.spell())));
@@ -370,7 +307,10 @@ fn a_claim_is_credited_where_the_ledger_shows_what_was_put_in_and_a_persons_to_a
         Tx::of(OTHER).claim_balance(5, Some((&usd, 30_000_000))),
     ]);
     let [proven, unproven] = block.transfers.as_slice() else { panic!("{block:?}") };
-    assert_eq!((proven.amount.units(), proven.id.kind, proven.from.as_ref()), (25_000_000, Kind::Token, Some(&PAYER.spell())));
+    assert_eq!(
+        (proven.amount.units(), proven.id.kind, proven.from.as_ref()),
+        (25_000_000, Kind::Token, Some(&PAYER.spell()))
+    );
     assert_eq!(block.evidence_of(proven).inclusion, Inclusion::Proven);
     assert_eq!((unproven.amount.units(), unproven.id.kind, &unproven.from), (30_000_000, Kind::Internal, &None));
     assert_eq!(block.evidence_of(unproven).inclusion, Inclusion::Reported, "nothing commits to it");
@@ -396,111 +336,4 @@ fn what_an_issuer_takes_back_is_told() {
         assert!(block.transfers.is_empty());
         assert_eq!(kinds(&block), ["authorization_withdrawn"; 2]);
     }
-}
-
-#[test]
-fn before_protocol_23_a_call_with_other_events_is_named_and_the_rest_of_the_ledger_counts() {
-    for (protocol, refused) in [(22, false), (23, true), (30, true)] {
-        let mut scene = scene(protocol);
-        let (usd, token) = (scene.usd.clone(), scene.token());
-        let on = scene.chain.tip;
-        let pay = Tx::of(PAYER).pay(plain(SHOP), &usd, 25_000_000);
-        let closed =
-            scene.chain.close(&[Tx::of(PAYER).call(vec![token.transfer(PAYER, ESCROW, 5)]), pay], &scene.validator);
-        let forged = forge::first_event_amount(&closed.meta, 6);
-        let answer = verify(&scene.network, Ledger::decode(&forged).unwrap(), Some(on));
-        if refused {
-            assert!(matches!(answer, Err(Lie::Events { .. })), "protocol {protocol}");
-            continue;
-        }
-        let block = decode::block(&scene.network.registry, &watch([SHOP, ESCROW]), &answer.unwrap());
-        assert_eq!(block.transfers.len(), 1, "the payment beside it");
-        assert_eq!(kinds(&block), ["events_unproven"]);
-    }
-}
-
-#[test]
-fn a_ledger_without_its_transactions_attests_nothing_in_either_form() {
-    for protocol in [28, 30] {
-        let mut scene = scene(protocol);
-        scene.chain.value = Value::Empty;
-        let verified = scene.verified(&[]);
-        assert_eq!(verified.attester, None);
-        scene.chain.value = Value::Usual;
-        assert!(scene.verified(&[]).attester.is_some());
-    }
-    let mut unsigned = scene(19);
-    unsigned.chain.value = Value::Basic;
-    assert_eq!(unsigned.verified(&[]).attester, None);
-}
-
-#[test]
-fn only_organisations_we_know_and_each_once_attest_the_ledgers_below() {
-    let mut scene = scene(30);
-    let [a1, a2, b, stranger] = [1, 2, 3, 4].map(Validator::new);
-    scene.network.organisations =
-        with_organisations(&network(PASSPHRASE), &[vec![a1.key(), a2.key()], vec![b.key()]]).organisations;
-    let (mut attestations, mut ledgers) = (Attestations::default(), Vec::new());
-    let mut close = |by: Validator, value: Value, counts: &[u32]| {
-        scene.chain.value = value;
-        scene.validator = by;
-        let verified = scene.verified(&[]);
-        attestations.extend(&verified);
-        ledgers.push(verified.header.at);
-        let now: Vec<_> = ledgers.iter().map(|at| attestations.of(*at)).collect();
-        assert_eq!(now, counts);
-    };
-    close(Validator::new(1), Value::Usual, &[0]);
-    close(a1, Value::Usual, &[1, 0]);
-    close(a2, Value::Usual, &[1, 1, 0]);
-    close(stranger, Value::Usual, &[1, 1, 0, 0]);
-    close(Validator::new(3), Value::Empty, &[1, 1, 0, 0, 0]);
-    close(b, Value::Usual, &[2, 2, 1, 1, 1, 0]);
-}
-
-#[test]
-fn a_ledger_elsewhere_starts_the_count_of_attestations_anew() {
-    let mut scene = scene(30);
-    let mut attestations = Attestations::default();
-    let first = scene.verified(&[]);
-    let second = scene.verified(&[]);
-    attestations.extend(&first);
-    attestations.extend(&second);
-    assert_eq!(attestations.of(first.header.at), 1);
-    let mut other = Chain::new(PASSPHRASE, 30);
-    other.milliseconds += 77;
-    let closed = other.close(&[], &scene.validator);
-    attestations.extend(&verify(&scene.network, Ledger::decode(&closed.bytes()).unwrap(), None).unwrap());
-    assert_eq!(attestations.of(first.header.at), 0);
-    let forged = amn_core::block::BlockRef { hash: amn_core::block::Hash([1; 32]), ..closed.at };
-    assert_eq!(attestations.of(forged), 0);
-}
-
-#[test]
-fn a_switch_to_a_newer_protocol_is_announced_and_its_ledgers_are_refused() {
-    let mut scene = scene(30);
-    scene.chain.upgrade = Some(31);
-    let verified = scene.verified(&[]);
-    assert_eq!((verified.protocol, verified.upgrade), (30, Some(31)));
-    let closed = scene.chain.close(&[], &scene.validator);
-    let error = Ledger::decode(&closed.bytes()).unwrap_err();
-    assert_eq!(error, LedgerError::Protocol { sequence: 1_002, protocol: 31 });
-}
-
-#[test]
-fn ledgers_of_a_file_are_those_that_it_names() {
-    use stellar_xdr::{LedgerCloseMetaBatch, Limits, WriteXdr};
-    let mut scene = scene(26);
-    let metas: Vec<_> = (0..3).map(|_| scene.chain.close(&[], &scene.validator).meta).collect();
-    let batch = |first: u32, last: u32| {
-        let batch = LedgerCloseMetaBatch {
-            start_sequence: first,
-            end_sequence: last,
-            ledger_close_metas: metas.clone().try_into().unwrap(),
-        };
-        Ledger::decode_batch(&batch.to_xdr(Limits::none()).unwrap()).map(|ledgers| ledgers.len())
-    };
-    assert_eq!(batch(1_001, 1_003), Ok(3));
-    assert!(matches!(batch(1_001, 1_004), Err(LedgerError::Undecodable(_))), "one is missing");
-    assert!(matches!(batch(1_000, 1_002), Err(LedgerError::Undecodable(_))), "others than it says");
 }

@@ -117,8 +117,13 @@ fn thousands_of_broken_ledgers_make_no_panic_no_proof_of_what_is_false_and_no_gr
             assert_eq!(block.takebacks, honest[place].takebacks, "round {round}");
         }
     }
-    println!("{rounds} ledgers: {parsed} still decode, {proven} still prove themselves; at most {greatest} bytes for one");
-    assert!(parsed > rounds / 20 && proven > 0, "{parsed} of {rounds} decode, {proven} are proven: the test shows little");
+    println!(
+        "{rounds} ledgers: {parsed} still decode, {proven} still prove themselves; at most {greatest} bytes for one"
+    );
+    assert!(
+        parsed > rounds / 20 && proven > 0,
+        "{parsed} of {rounds} decode, {proven} are proven: the test shows little"
+    );
 }
 
 /// A ledger whose one list is as long as it claims, of the smallest thing there is.
@@ -134,12 +139,14 @@ fn bomb(items: u32) -> Vec<u8> {
 
 #[test]
 fn the_worst_list_there_is_stays_within_the_stated_bound() {
-    let bytes = bomb(300_000);
+    // One more than a power of two: the list has just moved to twice its place. The count takes the move for growth;
+    // while it lasts, the old place is there too, and the bound is half as much again.
+    let bytes = bomb((1 << 18) + 1);
     let (read, held) = peak(|| Ledger::decode(&bytes).is_ok());
     println!("{} bytes read, {held} bytes of memory: {} for one", bytes.len(), held / bytes.len());
     assert!(read);
-    assert!(held <= MEMORY_PER_BYTE * bytes.len(), "{held} bytes for {}", bytes.len());
-    assert!(held > 40 * bytes.len(), "the worst case is no longer the worst: {held} bytes for {}", bytes.len());
+    assert!(held + held / 2 <= MEMORY_PER_BYTE * bytes.len(), "{held} bytes for {}", bytes.len());
+    assert!(held > 80 * bytes.len(), "the worst case is no longer the worst: {held} bytes for {}", bytes.len());
 }
 
 #[test]

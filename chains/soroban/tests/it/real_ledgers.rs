@@ -29,7 +29,10 @@ fn every_real_ledger_is_proven_from_its_own_header_and_signed_by_an_organisation
     for (name, protocol) in LEDGERS {
         let Some(bytes) = load(name) else { return };
         let ledger = Ledger::decode(&bytes).unwrap();
-        assert_eq!((ledger.sequence().to_string().as_str(), ledger.protocol(), ledger.upgrade()), (name, protocol, None));
+        assert_eq!(
+            (ledger.sequence().to_string().as_str(), ledger.protocol(), ledger.upgrade()),
+            (name, protocol, None)
+        );
         let (at, parent) = (ledger.at(), ledger.parent());
         let verified = verify(&pubnet(), ledger, Some(parent)).unwrap();
         assert_eq!((verified.header.at, verified.header.parent), (at, parent.hash));
@@ -58,7 +61,13 @@ fn every_payment_of_the_real_ledgers_is_credited_with_what_its_result_says_and_n
         for (credited, expected) in credited.iter().zip(&expected) {
             assert_eq!(credited, expected, "{name}");
         }
-        println!("{name}: {:?}, {} calls, {} failed, {} unproven claims", found.counts, found.calls, found.failed, unproven.len());
+        println!(
+            "{name}: {:?}, {} calls, {} failed, {} unproven claims",
+            found.counts,
+            found.calls,
+            found.failed,
+            unproven.len()
+        );
         assert!(found.failed > 50, "{name}: failed transactions are there to be passed over");
         kinds.extend(found.counts.keys());
         for transfer in &unproven {
@@ -167,7 +176,9 @@ fn the_second_testnet_ledger_attests_the_first() {
     let network = SorobanNetwork::shipped("stellar-testnet").unwrap().unwrap();
     let verified = chain(&network, ledgers);
     let mut attestations = Attestations::default();
-    verified.iter().for_each(|ledger| attestations.extend(ledger));
+    for ledger in &verified {
+        attestations.extend(ledger);
+    }
     let (first, second) = (verified[0].header.at, verified[1].header.at);
     assert_eq!(attestations.who(first).iter().map(AsRef::as_ref).collect::<Vec<_>>(), ["sdf"]);
     assert_eq!((attestations.of(first), attestations.of(second)), (1, 0), "nobody has built on the second yet");
@@ -181,14 +192,17 @@ fn streams_of_stellar_core_are_proven_ledger_by_ledger_and_attested_by_those_abo
         let count = ledgers.len();
         let verified = chain(&network, ledgers);
         // Name the validators of the stream as two organisations, by turns of their keys.
-        let keys: BTreeSet<_> = verified.iter().filter_map(|ledger| Some(ledger.attester.as_ref()?.validator)).collect();
+        let keys: BTreeSet<_> =
+            verified.iter().filter_map(|ledger| Some(ledger.attester.as_ref()?.validator)).collect();
         println!("{file}: {count} ledgers, {} validators", keys.len());
         assert!(count > 1 && !keys.is_empty(), "{file}");
         let network = with_organisations(&network, &keys.iter().map(|key| vec![*key]).collect::<Vec<_>>());
         let Some(ledgers) = stream(file) else { return };
         let verified = chain(&network, ledgers);
         let mut attestations = Attestations::default();
-        verified.iter().for_each(|ledger| attestations.extend(ledger));
+        for ledger in &verified {
+            attestations.extend(ledger);
+        }
         let newest = verified.len().saturating_sub(100);
         assert_eq!(attestations.of(verified[newest].header.at) as usize, keys.len(), "{file}");
         assert_eq!(attestations.of(verified[verified.len() - 1].header.at), 0);

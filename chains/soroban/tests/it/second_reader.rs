@@ -109,7 +109,10 @@ pub fn read(meta: &LedgerCloseMeta, network_id: [u8; 32]) -> Found {
                     let to = MuxedAccount::from(op.destination.clone());
                     paid("create", &to, &Asset::Native, op.starting_balance);
                 }
-                (OperationBody::AccountMerge(to), OperationResultTr::AccountMerge(AccountMergeResult::Success(held))) => {
+                (
+                    OperationBody::AccountMerge(to),
+                    OperationResultTr::AccountMerge(AccountMergeResult::Success(held)),
+                ) => {
                     paid("merge", to, &Asset::Native, *held);
                 }
                 (OperationBody::ClaimClaimableBalance(_), _) => *found.counts.entry("claim").or_default() += 1,
@@ -187,16 +190,16 @@ fn contract_event(found: &mut Found, tx: &Hash, place: (usize, usize), event: &C
 fn envelopes(set: &GeneralizedTransactionSet) -> Vec<TransactionEnvelope> {
     let GeneralizedTransactionSet::V1(set) = set;
     let mut all = Vec::new();
-    for phase in set.phases.iter() {
+    for phase in &set.phases {
         match phase {
             TransactionPhase::V0(components) => {
-                for TxSetComponent::TxsetCompTxsMaybeDiscountedFee(component) in components.iter() {
+                for TxSetComponent::TxsetCompTxsMaybeDiscountedFee(component) in components {
                     all.extend(component.txs.iter().cloned());
                 }
             }
             TransactionPhase::V1(parallel) => {
-                for stage in parallel.execution_stages.iter() {
-                    for cluster in stage.0.iter() {
+                for stage in &parallel.execution_stages {
+                    for cluster in &stage.0 {
                         all.extend(cluster.0.iter().cloned());
                     }
                 }
@@ -225,7 +228,7 @@ fn reference(memo: &Memo, to: &MuxedAccount) -> String {
         Memo::Text(text) if text.is_empty() => String::new(),
         Memo::Text(text) => match String::from_utf8(text.to_vec()) {
             Ok(plain) if plain.chars().all(|c| !c.is_control()) => format!("text:{plain}"),
-            _ => format!("text-hex:{}", text.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            _ => text.iter().fold("text-hex:".to_owned(), |all, byte| format!("{all}{byte:02x}")),
         },
         Memo::Id(id) => format!("id:{id}"),
         Memo::Hash(hash) => format!("hash:{hash}"),

@@ -52,9 +52,12 @@ pub fn network(passphrase: &str) -> SorobanNetwork {
 pub fn with_organisations(network: &SorobanNetwork, validators: &[Vec<[u8; 32]>]) -> SorobanNetwork {
     let mut text = text_of(&network.passphrase);
     for (number, keys) in validators.iter().enumerate() {
-        let keys: Vec<_> =
-            keys.iter().map(|key| format!("{:?}", stellar_strkey::ed25519::PublicKey(*key).to_string().as_str())).collect();
-        text += &format!("\n[[organisation]]\nname = \"org-{number}\"\nvalidators = [{}]\n", keys.join(", "));
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|key| format!("{:?}", stellar_strkey::ed25519::PublicKey(*key).to_string().as_str()))
+            .collect();
+        let keys = keys.join(", ");
+        text = format!("{text}\n[[organisation]]\nname = \"org-{number}\"\nvalidators = [{keys}]\n");
     }
     SorobanNetwork::parse(&NetworkId::new("own"), "own.toml", &text).unwrap()
 }

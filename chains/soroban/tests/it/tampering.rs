@@ -1,71 +1,19 @@
-//! One change to a real ledger after another. What the ledger commits to is refused and named; what it does not
-//! is shown not to matter for a credit. Wrong credits: none.
+//! One change to a real ledger after another: what the ledger commits to is refused, and named. What it does not
+//! commit to is in the room next door, `uncommitted.rs`. Wrong credits: none.
 
-use amn_core::block::{Block, BlockRef};
-use amn_core::source::Watch;
-use amn_soroban::decode;
+use amn_soroban::address::Place;
 use amn_soroban::evidence::{Lie, verify};
 use amn_soroban::ledger::{Ledger, LedgerError};
 use amn_soroban::networks::SorobanNetwork;
-use amn_soroban::testkit::{Chain, Tx, Validator, plain};
+use amn_soroban::testkit::{Chain, Tx, Validator, Value, plain};
 use stellar_xdr::*;
 
 use crate::forge::{Forged, edit, set_amount, succeeded};
-use crate::second_reader;
 use crate::support::*;
+use crate::victim::{Outcome, Victim};
 
-/// What becomes of a forged ledger.
-#[derive(Debug)]
-enum Outcome {
-    Unreadable(LedgerError),
-    Refused(Lie),
-    /// It reads as proven: the ledger it claims to be, and what it pays.
-    Read(Box<(BlockRef, Block)>),
-}
-
-/// A real ledger, everybody in it watched.
-struct Victim {
-    bytes: Vec<u8>,
-    network: SorobanNetwork,
-    watch: Watch,
-    parent: BlockRef,
-    honest: Block,
-}
-
-impl Victim {
-    fn load() -> Option<Self> {
-        let bytes = real("pubnet-ledger-63092990.xdr.gz")?;
-        let found = second_reader::read(&Forged::of(&bytes).meta, pubnet().network_id);
-        let (network, watch) = (listing(&found), everybody(&found));
-        let ledger = Ledger::decode(&bytes).unwrap();
-        let parent = ledger.parent();
-        let honest = decode::block(&network.registry, &watch, &verify(&network, ledger, Some(parent)).unwrap());
-        assert!(honest.transfers.len() > 100);
-        Some(Self { bytes, network, watch, parent, honest })
-    }
-
-    fn judge(&self, bytes: &[u8]) -> Outcome {
-        let ledger = match Ledger::decode(bytes) {
-            Ok(ledger) => ledger,
-            Err(error) => return Outcome::Unreadable(error),
-        };
-        match verify(&self.network, ledger, Some(self.parent)) {
-            Err(lie) => Outcome::Refused(lie),
-            Ok(verified) => {
-                let block = decode::block(&self.network.registry, &self.watch, &verified);
-                Outcome::Read(Box::new((verified.header.at, block)))
-            }
-        }
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Forged)) -> Outcome {
-        let mut forged = Forged::of(&self.bytes);
-        change(&mut forged);
-        let bytes = forged.bytes();
-        assert_ne!(bytes, self.bytes, "the change changed nothing");
-        self.judge(&bytes)
-    }
-}
+/// Nobody's account.
+const LIAR: Place = Place::Account([7; 32]);
 
 /// A contradiction of this kind, and no other.
 macro_rules! refused {
@@ -104,14 +52,20 @@ fn what_a_payer_signed_cannot_be_changed() {
     let Some(victim) = Victim::load() else { return };
     let payment = |change: fn(&mut Transaction)| victim.change(|forged| first_payment(forged, change));
     refused!(payment(|tx| first_op(tx, |op| op.amount += 1)), Lie::TransactionSet { .. });
-    refused!(payment(|tx| first_op(tx, |op| op.destination = plain(amn_soroban::address::Place::Account([7; 32])))), Lie::TransactionSet { .. });
-    refused!(payment(|tx| first_op(tx, |op| op.asset = Asset::CreditAlphanum4(AlphaNum4 {
-        asset_code: AssetCode4(*b"USDC"),
-        issuer: AccountId(PublicKey::PublicKeyTypeEd25519(Uint256([7; 32]))),
-    }))), Lie::TransactionSet { .. });
+    refused!(payment(|tx| first_op(tx, |op| op.destination = plain(LIAR))), Lie::TransactionSet { .. });
+    refused!(
+        payment(|tx| first_op(tx, |op| op.asset = Asset::CreditAlphanum4(AlphaNum4 {
+            asset_code: AssetCode4(*b"USDC"),
+            issuer: AccountId(PublicKey::PublicKeyTypeEd25519(Uint256([7; 32]))),
+        }))),
+        Lie::TransactionSet { .. }
+    );
     refused!(payment(|tx| tx.memo = Memo::Id(1)), Lie::TransactionSet { .. });
-    refused!(payment(|tx| tx.source_account = plain(amn_soroban::address::Place::Account([7; 32]))), Lie::TransactionSet { .. });
-    refused!(payment(|tx| edit(&mut tx.operations, |operations| operations.push(operations[0].clone()))), Lie::TransactionSet { .. });
+    refused!(payment(|tx| tx.source_account = plain(LIAR)), Lie::TransactionSet { .. });
+    refused!(
+        payment(|tx| edit(&mut tx.operations, |operations| operations.push(operations[0].clone()))),
+        Lie::TransactionSet { .. }
+    );
     // The memos of two payments, swapped.
     refused!(
         victim.change(|forged| {
@@ -137,7 +91,9 @@ fn what_a_payer_signed_cannot_be_changed() {
     // Its signatures are under the same hash.
     refused!(
         victim.change(|forged| forged.classic(|list| {
-            if let Some(TransactionEnvelope::Tx(envelope)) = list.iter_mut().find(|one| matches!(one, TransactionEnvelope::Tx(_))) {
+            if let Some(TransactionEnvelope::Tx(envelope)) =
+                list.iter_mut().find(|one| matches!(one, TransactionEnvelope::Tx(_)))
+            {
                 envelope.signatures = VecM::default();
             }
         })),
@@ -163,7 +119,10 @@ fn no_transaction_can_be_left_out_added_or_moved() {
         }),
         Lie::TransactionSet { .. }
     );
-    refused!(victim.change(|f| f.set(|GeneralizedTransactionSet::V1(set)| set.previous_ledger_hash = Hash([1; 32]))), Lie::SetOfOtherParent { .. });
+    refused!(
+        victim.change(|f| f.set(|GeneralizedTransactionSet::V1(set)| set.previous_ledger_hash = Hash([1; 32]))),
+        Lie::SetOfOtherParent { .. }
+    );
     refused!(
         victim.change(|f| f.phases(|phases| {
             let Some(TransactionPhase::V0(components)) = phases.first_mut() else { panic!("classic first") };
@@ -257,20 +216,27 @@ fn events_of_contract_calls_cannot_be_changed() {
     );
     refused!(events(Vec::clear), Lie::Events { .. });
     let meta = |change: fn(&mut TransactionMetaV4)| {
-        victim.change(|forged| forged.metas(|result, meta| {
-            if meta.soroban_meta.is_some() && succeeded(result) {
-                change(meta);
-            }
-        }))
+        victim.change(|forged| {
+            forged.metas(|result, meta| {
+                if meta.soroban_meta.is_some() && succeeded(result) {
+                    change(meta);
+                }
+            });
+        })
     };
     refused!(meta(|meta| meta.soroban_meta = None), Lie::Events { .. });
-    refused!(meta(|meta| meta.soroban_meta.as_mut().unwrap().return_value = Some(ScVal::Bool(true))), Lie::Events { .. });
+    refused!(
+        meta(|meta| meta.soroban_meta.as_mut().unwrap().return_value = Some(ScVal::Bool(true))),
+        Lie::Events { .. }
+    );
     refused!(meta(|meta| meta.soroban_meta.as_mut().unwrap().return_value = None), Lie::Events { .. });
     refused!(meta(|meta| meta.operations = VecM::default()), Lie::Events { .. });
     // The whole meta of every transaction, blanked.
     refused!(
         victim.change(|f| f.processed(|list| {
-            list.iter_mut().for_each(|one| one.tx_apply_processing = TransactionMeta::V0(VecM::default()));
+            for one in list {
+                one.tx_apply_processing = TransactionMeta::V0(VecM::default());
+            }
         })),
         Lie::Events { .. }
     );
@@ -345,8 +311,8 @@ fn a_ledger_of_another_network_is_refused_though_all_its_hashes_hold() {
     // Without signatures the names of its transactions give it away.
     let own = network("another network");
     let mut chain = Chain::new("one network", 19);
-    chain.value = amn_soroban::testkit::Value::Basic;
-    let pay = Tx::of(amn_soroban::address::Place::Account([1; 32])).pay(plain(amn_soroban::address::Place::Account([2; 32])), &Asset::Native, 1);
+    chain.value = Value::Basic;
+    let pay = Tx::of(Place::Account([1; 32])).pay(plain(Place::Account([2; 32])), &Asset::Native, 1);
     let closed = chain.close(&[pay], &Validator::new(1));
     let lie = verify(&own, Ledger::decode(&closed.bytes()).unwrap(), None).unwrap_err();
     assert!(matches!(lie, Lie::ResultOfOther { .. }), "{lie}");
@@ -361,126 +327,4 @@ fn broken_bytes_are_no_ledger() {
         let outcome = victim.judge(bytes);
         assert!(matches!(outcome, Outcome::Unreadable(_)), "{outcome:?}");
     }
-}
-
-#[test]
-fn results_forged_with_their_header_make_another_ledger_which_nobody_vouches_for() {
-    let Some(victim) = Victim::load() else { return };
-    // Nothing inside the ledger contradicts it: validators sign the set, not the results. It is another ledger:
-    // no operator gives its hash, no signature above is about it, and the next ledger stands on the real one.
-    let outcome = victim.change(|forged| {
-        forged.processed(|list| {
-            for one in list.iter_mut() {
-                if let TransactionResultResult::TxFailed(results) = &one.result.result.result {
-                    let paid = results.iter().all(|result| {
-                        matches!(result, OperationResult::OpInner(OperationResultTr::Payment(PaymentResult::Success)))
-                    });
-                    if paid {
-                        one.result.result.result = TransactionResultResult::TxSuccess(results.clone());
-                    }
-                }
-                one.result.result.fee_charged += 1;
-            }
-        });
-        forged.recommit_results();
-    });
-    let Outcome::Read(read) = outcome else { panic!("{outcome:?}") };
-    assert_ne!(read.0, victim.honest.header.at);
-    let mut chain = Chain::new("the network", 26);
-    let (network, validator) = (network("the network"), Validator::new(1));
-    let mut forged = Forged { meta: chain.close(&[], &validator).meta };
-    forged.header().tx_set_result_hash = Hash([1; 32]);
-    forged.recommit_results();
-    forged.header().fee_pool += 1;
-    forged.rehash();
-    let other = verify(&network, Ledger::decode(&forged.bytes()).unwrap(), None).unwrap();
-    let next = chain.close(&[], &validator);
-    let lie = verify(&network, Ledger::decode(&next.bytes()).unwrap(), Some(other.header.at)).unwrap_err();
-    assert!(matches!(lie, Lie::Unlinked { .. }), "{lie}");
-}
-
-#[test]
-fn what_nothing_commits_to_does_not_matter_for_a_credit() {
-    let Some(victim) = Victim::load() else { return };
-    let mut tried = 0;
-    let mut same = |what: &str, observed: bool, change: &dyn Fn(&mut Forged)| {
-        let outcome = victim.change(change);
-        let Outcome::Read(read) = outcome else { panic!("{what}: {outcome:?}") };
-        let (at, block) = *read;
-        assert_eq!(at, victim.honest.header.at, "{what}");
-        assert_eq!(block.transfers, victim.honest.transfers, "{what}");
-        assert_eq!(block.takebacks, victim.honest.takebacks, "{what}");
-        assert_eq!(block.observations != victim.honest.observations, observed, "{what}: {:?}", block.observations);
-        tried += 1;
-    };
-    same("amounts of events beside payments", true, &|f| {
-        f.said_events(|events| events.iter_mut().for_each(|event| set_amount(event, 1)));
-    });
-    same("no events beside payments", false, &|f| f.said_events(Vec::clear));
-    same("events of payments that were not made", true, &|f| {
-        let mut invented = None;
-        f.said_events(|events| invented = invented.take().or_else(|| events.first().cloned()));
-        let mut invented = invented.unwrap();
-        set_amount(&mut invented, 1_000_000_000);
-        f.said_events(|events| events.push(invented.clone()));
-    });
-    same("events beside payments that tell of a contract call", true, &|f| {
-        let mut moved = Vec::new();
-        f.metas(|result, meta| {
-            if meta.soroban_meta.is_some() && succeeded(result) {
-                moved.extend(meta.operations[0].events.to_vec());
-            }
-        });
-        f.said_events(|events| *events = moved.clone());
-    });
-    same("events of what failed", false, &|f| {
-        let mut events = Vec::new();
-        f.said_events(|said| events.extend(said.iter().cloned()));
-        f.metas(|result, meta| {
-            if !succeeded(result) {
-                let operation = OperationMetaV2 {
-                    ext: ExtensionPoint::V0,
-                    changes: LedgerEntryChanges(VecM::default()),
-                    events: events.iter().take(20).cloned().collect::<Vec<_>>().try_into().unwrap(),
-                };
-                meta.operations = vec![operation].try_into().unwrap();
-            }
-        });
-    });
-    same("the metas of classic transactions", false, &|f| {
-        f.processed(|list| {
-            for one in list.iter_mut() {
-                if !matches!(&one.tx_apply_processing, TransactionMeta::V4(meta) if meta.soroban_meta.is_some()) {
-                    one.tx_apply_processing = TransactionMeta::V0(VecM::default());
-                }
-            }
-        });
-    });
-    same("what entries changed to", false, &|f| {
-        f.metas(|_, meta| {
-            edit(&mut meta.operations, |operations| {
-                operations.iter_mut().for_each(|operation| operation.changes = LedgerEntryChanges(VecM::default()));
-            });
-            meta.tx_changes_before = LedgerEntryChanges(VecM::default());
-        });
-    });
-    same("what fees changed", false, &|f| {
-        f.processed(|list| {
-            list.iter_mut().for_each(|one| one.fee_processing = LedgerEntryChanges(VecM::default()));
-        });
-    });
-    same("events of fees", false, &|f| f.metas(|_, meta| meta.events = VecM::default()));
-    same("diagnostic events", false, &|f| {
-        f.metas(|_, meta| {
-            let Some(event) = meta.operations.first().and_then(|operation| operation.events.first().cloned()) else { return };
-            let event = DiagnosticEvent { in_successful_contract_call: true, event };
-            meta.diagnostic_events = vec![event].try_into().unwrap();
-        });
-    });
-    same("what is evicted, and how much is stored", false, &|f| {
-        let LedgerCloseMeta::V2(v2) = &mut f.meta else { panic!("the newest form") };
-        v2.evicted_keys = VecM::default();
-        v2.total_byte_size_of_live_soroban_state += 1;
-    });
-    assert_eq!(tried, 11);
 }
