@@ -1,23 +1,29 @@
 //! The daemon: opens the database, starts every task with its policy, and lives until it is told to stop.
 
+mod budget;
 mod chains;
+pub mod nodes;
 
 pub use chains::Door;
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
-
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::source::SourceError;
 use amn_core::timestamp::Timestamp;
+use amn_rpc::{Road, Time};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use self::nodes::Nodes;
 use crate::api::{self, AppState, auth::hash_key};
+use crate::auditor::{self, Auditor};
 use crate::clock::{Clock, Ids, SystemClock, SystemIds};
 use crate::config::Config;
 use crate::embedded::Embedded;
@@ -27,6 +33,8 @@ use crate::outbox::dispatcher::Dispatcher;
 use crate::outbox::guard::{Guard, GuardPolicy, Range};
 use crate::outbox::sequencer::Sequencer;
 use crate::outbox::settings::HttpSettings;
+use crate::replay::marked::Marked;
+use crate::replay::record::Recording;
 use crate::store::decide::Desk;
 use crate::store::{self, StoreError};
 use crate::supervisor::{Backoff, Ended, Exit, Policy, Stop, Supervisor, Tasks, signals};
@@ -35,11 +43,18 @@ use crate::telemetry::metric;
 /// A request to the API ends by then, whatever it waits for.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// A command waits for what it asks of nodes, so we look every second; and say what we know with every second look.
+const OBEY_EVERY: Duration = Duration::from_secs(1);
+const LOOKS_PER_WORD: u32 = 2;
+
 /// A network whose endpoints do not say who they are is asked again this often.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Histograms are folded this often, so that they do not grow.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// A killed daemon leaves a scenario that is at most so old.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
 
 /// Old rows are removed this often, so many at once: a long delete would hold back the vacuum.
 const TIDY_EVERY: Duration = Duration::from_mins(10);
@@ -47,6 +62,9 @@ const TIDY_AT_ONCE: i64 = 10_000;
 
 /// A request is repeated within hours, not weeks.
 const ANSWERS_KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// A daemon that is silent for so long is not coming back.
+const REPORTS_KEPT: Duration = Duration::from_hours(24);
 
 /// Attempts are looked into within a quarter.
 const ATTEMPTS_KEPT: Duration = Duration::from_hours(90 * 24);
@@ -108,10 +126,10 @@ impl OpenDatabase {
     }
 }
 
-/// Runs until a signal, and says how it ended.
-pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, StartError> {
+/// Runs until a signal, and says how it ended. `record`: below which folder every exchange is written down.
+pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path>) -> Result<Exit, StartError> {
     amn_rpc::install_crypto();
-    let networks = Arc::new(Networks::build(&config).map_err(StartError::Networks)?);
+    let (networks, mut recordings) = recorded(&config, record).map_err(StartError::Networks)?;
     let database = OpenDatabase::open(&config).await?;
     let pool = database.pool.clone();
     if database.is_embedded() {
@@ -120,6 +138,11 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
+    }
+    for recording in &mut recordings {
+        if let Some(served) = networks.get(recording.network()) {
+            recording.stand(&pool, served).await?;
+        }
     }
     let listener = TcpListener::bind(config.server.listen)
         .await
@@ -134,9 +157,16 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     };
     let tasks = supervisor.tasks();
     outbox(&tasks, &ground, &config)?;
-    serve_api(&tasks, &ground, &config, &networks, listener, metrics);
+    let pools = networks.iter().map(|(_, served)| served.pool.clone());
+    let daemon = store::uuid(ground.ids.next());
+    let nodes = Arc::new(Nodes::new(daemon, pool.clone(), ground.clock.clone(), pools));
+    speak_of_nodes(&tasks, &nodes);
+    serve_api(&tasks, &ground, &config, &networks, &nodes, (listener, metrics));
     for (_, served) in networks.iter() {
-        follow(&tasks, &ground, served);
+        follow(&tasks, &ground, served, &nodes);
+    }
+    for recording in recordings {
+        write_down(&tasks, &ground, Arc::new(recording));
     }
     if networks.is_empty() {
         warn!("no network is enabled: nothing is watched");
@@ -145,6 +175,36 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> Result<Exit, Star
     let exit = supervisor.run(signals().map_err(StartError::Signals)?).await;
     database.close().await;
     Ok(exit)
+}
+
+/// The networks, each on the road that records it where one is wished for.
+fn recorded(config: &Config, below: Option<&Path>) -> Result<(Arc<Networks>, Vec<Recording>), Vec<String>> {
+    let recordings = RefCell::new(Vec::new());
+    let networks = Networks::build_on(config, &Time::real(), |id| {
+        let (Some(below), Some(settings)) = (below, config.networks.get(id)) else { return Ok(Road::Live) };
+        let recording = Recording::begin(below, id, settings)?;
+        let road = recording.road();
+        recordings.borrow_mut().push(recording);
+        Ok(road)
+    })?;
+    Ok((Arc::new(networks), recordings.into_inner()))
+}
+
+/// Writes down what is asked and done beside the exchanges, and ends the tape with the daemon.
+fn write_down(tasks: &Tasks, ground: &Ground, recording: Arc<Recording>) {
+    let pool = ground.pool.clone();
+    let name = format!("recording {}", recording.network());
+    tasks.start(name, Policy::Restart(Backoff::USUAL), move |stop| {
+        let (pool, recording) = (pool.clone(), recording.clone());
+        async move {
+            while stop.sleep(NOTE_EVERY).await {
+                recording.note(&pool).await?;
+            }
+            recording.finish();
+            recording.note(&pool).await?;
+            Ok(())
+        }
+    });
 }
 
 /// What every task stands on.
@@ -231,15 +291,16 @@ fn serve_api(
     ground: &Ground,
     config: &Config,
     networks: &Arc<Networks>,
-    listener: TcpListener,
-    metrics: PrometheusHandle,
+    nodes: &Arc<Nodes>,
+    (listener, metrics): (TcpListener, PrometheusHandle),
 ) {
-    let (upkeep, pool, of) = (metrics.clone(), ground.pool.clone(), networks.clone());
+    let (upkeep, pool, of) = (metrics.clone(), ground.pool.clone(), nodes.clone());
     tasks.start("metrics", Policy::Restart(Backoff::USUAL), move |stop| {
         let (upkeep, pool, of) = (upkeep.clone(), pool.clone(), of.clone());
         async move {
             while stop.sleep(UPKEEP_EVERY).await {
-                measure(&pool, &of);
+                measure(&pool);
+                of.measure();
                 upkeep.run_upkeep();
             }
             Ok(())
@@ -252,7 +313,7 @@ fn serve_api(
         Guard::new(guard_policy(config)),
         ground.clock.clone(),
     );
-    let (door, of) = (Arc::new(door), networks.clone());
+    let (door, of, eyes) = (Arc::new(door), nodes.clone(), nodes.clone());
     let state = AppState {
         pool: ground.pool.clone(),
         clock: ground.clock.clone(),
@@ -260,11 +321,9 @@ fn serve_api(
         chains: door.clone(),
         decide: door,
         metrics: Arc::new(move || metrics.render()),
-        endpoints: Arc::new(move |id| {
-            let health =
-                of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect::<Vec<_>>());
-            serde_json::to_value(health.unwrap_or_default()).unwrap_or_default()
-        }),
+        daemon: nodes.daemon,
+        report: Arc::new(move |network| of.report(network)),
+        look: Arc::new(move |network| eyes.look(network)),
         wake: ground.told.clone(),
         operator_key: config.auth.operator_key.as_ref().map(|key| hash_key(key.reveal())),
         metrics_token: config.server.metrics_token.as_ref().map(|token| hash_key(token.reveal())),
@@ -282,25 +341,34 @@ fn serve_api(
     });
 }
 
-/// What is known of connections and endpoints, as of now.
-fn measure(pool: &PgPool, networks: &Networks) {
+/// What is known of connections, as of now.
+fn measure(pool: &PgPool) {
     let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
     metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "idle").set(f64::from(idle));
     metrics::gauge!(metric::DATABASE_CONNECTIONS, "state" => "used").set(f64::from(size.saturating_sub(idle)));
-    for (id, served) in networks.iter() {
-        for endpoint in served.pool.endpoints() {
-            let (network, health) = (id.to_string(), endpoint.health());
-            let distrusted = f64::from(u8::from(health.distrusted.is_some()));
-            metrics::gauge!(metric::RPC_DISTRUSTED, "network" => network.clone(), "endpoint" => health.name.clone())
-                .set(distrusted);
-            for (method, asked) in health.requests {
-                metrics::counter!(
-                    metric::RPC_REQUESTS, "network" => network.clone(), "endpoint" => health.name.clone(), "method" => method
-                )
-                .absolute(asked);
+}
+
+/// Says in the database what is known of nodes, and does what is asked about them there.
+fn speak_of_nodes(tasks: &Tasks, nodes: &Arc<Nodes>) {
+    let nodes = nodes.clone();
+    tasks.start("nodes", Policy::Restart(Backoff::USUAL), move |stop| {
+        let nodes = nodes.clone();
+        async move {
+            let mut looks: u32 = 0;
+            while stop.sleep(OBEY_EVERY).await {
+                looks = looks.wrapping_add(1);
+                let said = match nodes.obey().await {
+                    Ok(0) if looks.is_multiple_of(LOOKS_PER_WORD) => nodes.tell().await,
+                    other => other.map(drop),
+                };
+                if let Err(error) = said {
+                    // The followers say so too, and louder.
+                    debug!(%error, "what is known of nodes was not written");
+                }
             }
+            Ok(())
         }
-    }
+    });
 }
 
 /// Forgets answers to repeated requests and attempts of long ago, a little at a time.
@@ -315,6 +383,7 @@ fn housekeeping(tasks: &Tasks, ground: &Ground) {
                     Timestamp::from_millis(ground.clock.now().millis().saturating_sub(age))
                 };
                 store::idempotency::forget(&ground.pool, before(ANSWERS_KEPT), TIDY_AT_ONCE).await?;
+                store::pools::forget(&ground.pool, before(REPORTS_KEPT)).await?;
                 store::outbox::deliveries::forget_attempts(&ground.pool, before(ATTEMPTS_KEPT), TIDY_AT_ONCE).await?;
             }
             Ok(())
@@ -323,10 +392,14 @@ fn housekeeping(tasks: &Tasks, ground: &Ground) {
 }
 
 /// Starts what follows one network: its doorbells, and its follower once the chain has said who it is.
-fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
+fn follow(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Arc<Nodes>) {
     let (id, bell) = (served.facts.id.clone(), Arc::new(Notify::new()));
     for endpoint in served.pool.endpoints() {
         let Some(doorbell) = endpoint.doorbell() else { continue };
+        let doorbell = match served.config.doorbell_silence {
+            Some(silence) => doorbell.with_silence(silence),
+            None => doorbell,
+        };
         let bell = bell.clone();
         tasks.start(format!("doorbell {id} {}", endpoint.name()), Policy::Restart(Backoff::USUAL), move |stop| {
             let (doorbell, bell) = (doorbell.clone(), bell.clone());
@@ -338,27 +411,53 @@ fn follow(tasks: &Tasks, ground: &Ground, served: &Served) {
             }
         });
     }
-    let (ground, served) = (ground.clone(), served.clone());
+    audit(tasks, ground, served, nodes);
+    let (ground, served, nodes) = (ground.clone(), served.clone(), nodes.clone());
     tasks.start(format!("follower {id}"), Policy::Restart(Backoff::USUAL), move |stop| {
-        let (ground, served, bell) = (ground.clone(), served.clone(), bell.clone());
+        let (ground, served, bell, nodes) = (ground.clone(), served.clone(), bell.clone(), nodes.clone());
         async move {
             if !identified(&served, &stop).await {
                 return Ok(());
             }
             let parts = Parts {
-                source: served.source(),
+                source: Marked::new(served.source(), served.tape.clone()),
                 desk: Desk::new(ground.pool.clone(), served.facts.clone()),
                 pool: ground.pool,
                 clock: ground.clock,
                 bell,
                 told: ground.told,
-                holder: store::uuid(ground.ids.next()),
+                holder: nodes.daemon,
                 poll: served.poll(),
                 raw: served.raw(),
                 start: served.config.start,
                 balance_check: served.config.balance_check,
             };
-            Follower::new(parts).run(stop).await?;
+            let (wake, pulse) = (nodes.wake(&served.facts.id), nodes.pulse(&served.facts.id));
+            // A follower holds all that a round may need: its place is the heap.
+            Box::pin(Follower::new(parts).at_pace(served.rhythm(), wake, pulse).run(stop)).await?;
+            Ok(())
+        }
+    });
+}
+
+/// Starts what reads covered blocks of one network once more.
+fn audit(tasks: &Tasks, ground: &Ground, served: &Served, nodes: &Nodes) {
+    let (ground, served, holder) = (ground.clone(), served.clone(), nodes.daemon);
+    tasks.start(format!("auditor {}", served.facts.id), Policy::Restart(Backoff::USUAL), move |stop| {
+        let (ground, served) = (ground.clone(), served.clone());
+        async move {
+            let parts = auditor::Parts {
+                source: served.source(),
+                desk: Desk::new(ground.pool.clone(), served.facts.clone()),
+                pool: ground.pool,
+                clock: ground.clock,
+                ids: ground.ids,
+                told: ground.told,
+                holder,
+                raw: served.raw(),
+                blocks_per_hour: served.config.audit_blocks_per_hour,
+            };
+            Auditor::new(parts).run(stop).await?;
             Ok(())
         }
     });

@@ -6,7 +6,11 @@
 mod backfill;
 mod balances;
 mod fork;
+pub mod pace;
+mod running;
 mod tell;
+
+pub(crate) use tell::say_effect;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +23,11 @@ use amn_core::source::{ChainSource, Head, Position, SourceError, Voucher, Watch,
 use amn_core::timestamp::Timestamp;
 use sqlx::PgPool;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
+use self::running::Running;
+pub use self::running::{Pulse, Woken};
 use crate::clock::Clock;
 use crate::store::decide::{CommandError, Decision, Desk};
 use crate::store::{StoreError, network};
@@ -92,6 +98,7 @@ pub struct Follower<S> {
     watch: Watch,
     watch_read_at: Timestamp,
     alarms: BTreeMap<(&'static str, String), Timestamp>,
+    running: Running,
 }
 
 /// Why a follower stops: the database is gone, or a row is not what it must be.
@@ -102,6 +109,7 @@ impl<S: ChainSource> Follower<S> {
     pub fn new(parts: Parts<S>) -> Self {
         let never = Timestamp::from_millis(i64::MIN);
         Self {
+            running: Running::steady(parts.poll),
             parts,
             known: None,
             checkpoint: Vec::new(),
@@ -118,49 +126,6 @@ impl<S: ChainSource> Follower<S> {
 
     fn network(&self) -> NetworkId {
         self.parts.desk.facts().id.clone()
-    }
-
-    /// Rounds until `stop`. Between rounds it waits for the bell, or for the polling interval.
-    pub async fn run(mut self, stop: crate::supervisor::Stop) -> Result<(), FollowError> {
-        let mut failures: u32 = 0;
-        loop {
-            let outcome = tokio::select! {
-                // A round is cut only before its commit or after it: both lose nothing.
-                () = stop.requested() => break,
-                outcome = self.round() => outcome,
-            };
-            let pause = match outcome {
-                Ok(Outcome::Advanced) => {
-                    failures = 0;
-                    continue;
-                }
-                Ok(Outcome::Idle) => {
-                    failures = 0;
-                    self.parts.poll
-                }
-                Ok(Outcome::Standby | Outcome::Halted) => LEASE / 10,
-                Ok(Outcome::Waiting(why)) => {
-                    failures = failures.saturating_add(1);
-                    self.say_alarm(&Alarm { kind: "waiting_for_source", detail: why.to_string() });
-                    backoff(self.parts.poll, failures)
-                }
-                Err(error @ StoreError::Row(_)) => return Err(error),
-                Err(error) => {
-                    failures = failures.saturating_add(1);
-                    self.known = None;
-                    warn!(network = %self.network(), %error, "the database did not answer; trying again");
-                    backoff(Duration::from_millis(200), failures)
-                }
-            };
-            tokio::select! {
-                () = stop.requested() => break,
-                () = self.parts.bell.notified() => {}
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-        // Another daemon need not wait for the end of a lease that nobody uses.
-        let _ = network::release(&self.parts.pool, &self.network(), self.parts.holder).await;
-        Ok(())
     }
 
     /// One look at the network: at most one stretch, what the network says of it, and what is owed to newer watches.
@@ -197,13 +162,18 @@ impl<S: ChainSource> Follower<S> {
         let Some(tip) = standing.tip else {
             return self.begin(&head).await;
         };
-        let outcome = if head.tip.at == tip.at {
-            Outcome::Idle
+        let followed = if head.tip.at == tip.at {
+            Ok(Outcome::Idle)
         } else if head.tip.at.height > tip.at.height {
-            self.advance(tip, &head).await?
+            self.advance(tip, &head).await
         } else {
             // Behind us: a node that lags, or a branch that is shorter than ours.
-            self.compare_shorter(tip, &head).await?
+            self.compare_shorter(tip, &head).await
+        };
+        let outcome = match followed {
+            // A head that nobody can show must not keep what we stand on from settling.
+            Err(Trouble::Source(why @ (SourceError::NotYet(_) | SourceError::Malformed(_)))) => Outcome::Waiting(why),
+            other => other?,
         };
         self.settle_with(&head).await?;
         self.prove().await?;
@@ -232,6 +202,17 @@ impl<S: ChainSource> Follower<S> {
                 None => head.tip,
             },
         };
+        // All that follows will stand on it.
+        let vouchers = self.parts.source.vouch(&at).await?;
+        let other = vouchers.iter().find(|v| v.block.height == at.at.height && v.block != at.at);
+        if let Some(other) = other
+            && !self.parts.source.arbitrate(at.at).await
+        {
+            let (height, operator) = (at.at.height, &other.operator);
+            let text =
+                format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
+            return Err(SourceError::Malformed(text).into());
+        }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
         self.decide(&Input::Start(at)).await?;
         Ok(Outcome::Advanced)
@@ -469,11 +450,6 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error(transparent)]
     Source(#[from] SourceError),
-}
-
-/// Twice the pause for each failure, at most half a minute: a chain that comes back is followed soon.
-fn backoff(first: Duration, failures: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(failures.min(10))).min(Duration::from_secs(30))
 }
 
 fn millis(span: Duration) -> i64 {

@@ -13,9 +13,11 @@ use amn_core::source::{ChainSource, Identity, SourceError};
 use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
 use amn_evm::source::EvmSource;
 use amn_evm::xpub::Xpub;
-use amn_rpc::{EndpointConfig, Pool, Secret};
+use amn_rpc::config::{BreakerSettings, JSON_RPC, PoolSettings};
+use amn_rpc::{EndpointConfig, Pool, Recorder, Road, Secret, Time};
 
-use crate::config;
+use crate::config::{self, QuietPoll};
+use crate::follower::pace::Rhythm;
 
 /// The polling interval where none is configured: a quarter of the block time, within these bounds. Below
 /// the first a node sees nothing but us; above the second a payer waits for no reason.
@@ -28,6 +30,8 @@ pub struct Served {
     pub facts: SharedFacts,
     pub config: config::Network,
     pub pool: Pool,
+    /// Where its exchanges are written down, if they are.
+    pub tape: Option<Arc<Recorder>>,
     kind: Kind,
 }
 
@@ -44,9 +48,23 @@ pub struct Networks(BTreeMap<NetworkId, Served>);
 impl Networks {
     /// Reads the files of all enabled networks and builds their pools; every problem at once, each with its place.
     pub fn build(config: &config::Config) -> Result<Self, Vec<String>> {
+        Self::build_at(config, &Time::real())
+    }
+
+    /// As [`Self::build`], with pools that know the time from this clock.
+    pub fn build_at(config: &config::Config, time: &Time) -> Result<Self, Vec<String>> {
+        Self::build_on(config, time, |_| Ok(Road::Live))
+    }
+
+    /// As [`Self::build_at`], with a road to the nodes of each network.
+    pub fn build_on(
+        config: &config::Config,
+        time: &Time,
+        road: impl Fn(&NetworkId) -> Result<Road, String>,
+    ) -> Result<Self, Vec<String>> {
         let (mut served, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, network) in config.networks.iter().filter(|(_, network)| network.enabled) {
-            match Served::build(id, network, config.environment) {
+            match road(id).and_then(|road| Served::build(id, network, config.environment, road, time.clone())) {
                 Ok(one) => drop(served.insert(id.clone(), one)),
                 Err(problem) => problems.push(problem),
             }
@@ -70,7 +88,14 @@ impl Networks {
 }
 
 impl Served {
-    fn build(id: &NetworkId, network: &config::Network, environment: config::Environment) -> Result<Self, String> {
+    /// Reads a network's file and builds its pool.
+    pub fn build(
+        id: &NetworkId,
+        network: &config::Network,
+        environment: config::Environment,
+        road: Road,
+        time: Time,
+    ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
         let mut evm = read_evm(id, network).map_err(at)?;
         let mut facts = Facts::clone(&evm.facts);
@@ -97,9 +122,16 @@ impl Served {
         }
         let facts = Arc::new(facts);
         evm.facts = facts.clone();
+        if let Some((of, kind)) = network.endpoints.iter().find_map(|of| foreign_kind(of).map(|kind| (of, kind))) {
+            let known = format!("must be \"{JSON_RPC}\" for a network of this family; found {kind:?}");
+            return Err(format!("{}: [networks.{id}] endpoint {}: kind: {known}", of.place, of.name));
+        }
         let endpoints = network.endpoints.iter().map(endpoint).collect();
-        let pool = Pool::new(id.clone(), endpoints).map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, kind: Kind::Evm(Box::new(evm)) })
+        let block_time = Some(Duration::from_millis(facts.block_time_ms));
+        let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
+        let settings = PoolSettings { time, block_time, road };
+        let pool = Pool::new_with(id.clone(), endpoints, settings).map_err(|error| at(error.to_string()))?;
+        Ok(Self { facts, config: network.clone(), pool, tape, kind: Kind::Evm(Box::new(evm)) })
     }
 
     /// The word for the family in the database.
@@ -116,6 +148,17 @@ impl Served {
         self.config
             .poll
             .unwrap_or_else(|| Duration::from_millis(self.facts.block_time_ms / 4).clamp(POLL_MIN, POLL_MAX))
+    }
+
+    /// How often it is asked for when something rings, or nothing is awaited.
+    #[must_use]
+    pub fn rhythm(&self) -> Rhythm {
+        let suiting = Rhythm::suiting(&self.facts, self.poll());
+        match self.config.quiet_poll {
+            QuietPoll::Usual => suiting,
+            QuietPoll::Off => Rhythm { quiet: None, ..suiting },
+            QuietPoll::Every(length) => Rhythm { quiet: Some(length.max(suiting.usual)), ..suiting },
+        }
     }
 
     /// The raw bytes the family knows an address by.
@@ -232,13 +275,23 @@ fn contract(text: &str) -> Result<Contract, String> {
     amn_evm::address::parse(text).map(|(_, raw)| Contract(raw.into())).map_err(|error| error.to_string())
 }
 
+/// The kind that was asked for, where the family does not speak it.
+fn foreign_kind(of: &config::Endpoint) -> Option<&str> {
+    of.kind.as_deref().filter(|kind| *kind != JSON_RPC)
+}
+
 fn endpoint(of: &config::Endpoint) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(&of.name, Secret::new(of.url.reveal().as_str()), of.operator.clone());
     endpoint.ws = of.ws.as_ref().map(|url| Secret::new(url.reveal().as_str()));
     endpoint.max_rps = of.max_rps.and_then(NonZeroU32::new);
     endpoint.burst = of.burst.and_then(NonZeroU32::new);
     endpoint.concurrency = of.concurrency as usize;
+    endpoint.order = of.order;
+    endpoint.proxy = of.proxy.as_ref().map(|url| Secret::new(url.reveal().as_str()));
+    endpoint.breaker = BreakerSettings { failures: of.breaker.failures, open_for: of.breaker.open_for };
     endpoint.timeout = of.timeout;
+    endpoint.connect_timeout = of.connect_timeout;
+    endpoint.body_max = of.body_max.unwrap_or(endpoint.body_max);
     endpoint.headers = of.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.reveal()))).collect();
     endpoint
 }

@@ -142,6 +142,11 @@ metrics_list! {
     REORGS = "amn_reorgs_total", Kind::Counter, ["network"], "Branches left for another.";
     REORG_DEPTH = "amn_reorg_depth_blocks", Kind::Histogram(Unit::Blocks), ["network"], "Blocks undone by a reorg.";
     DECISION_TIME = "amn_decision_seconds", Kind::Histogram(Unit::Seconds), ["network", "input"], "From loading the state to the commit of one decision.";
+    AUDITED_BLOCKS = "amn_audited_blocks_total", Kind::Counter, ["network", "coverage", "result"], "Covered blocks chosen to be read once more, by how they were read first and what that showed.";
+    AUDITED_TRANSFERS = "amn_audited_transfers_total", Kind::Counter, ["network", "coverage"], "Watched transfers in blocks that were read once more, missed ones among them.";
+    AUDIT_MISSES = "amn_audit_misses_total", Kind::Counter, ["network", "coverage"], "Watched transfers that the first reading missed and the audit found.";
+    RESCANNED_BLOCKS = "amn_rescanned_blocks_total", Kind::Counter, ["network"], "Covered blocks read once more by a rescan.";
+    RESCAN_FOUND = "amn_rescan_found_total", Kind::Counter, ["network"], "Deposits that a rescan found and nobody knew of.";
     EVENTS = "amn_events_total", Kind::Counter, ["network", "event"], "Events committed.";
     EVENTS_UNNUMBERED = "amn_events_unnumbered", Kind::Gauge(Unit::Count), [], "Committed events that the sequencer has not numbered yet.";
     ATTEMPTS = "amn_webhook_attempts_total", Kind::Counter, ["outcome"], "Tries to deliver, by outcome.";
@@ -152,6 +157,18 @@ metrics_list! {
     DEAD_LETTERS = "amn_webhook_dead_letters_total", Kind::Counter, ["reason"], "Deliveries given up until somebody redrives them.";
     RPC_REQUESTS = "amn_rpc_requests_total", Kind::Counter, ["network", "endpoint", "method"], "Requests to nodes.";
     RPC_DISTRUSTED = "amn_rpc_distrusted", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint is distrusted for what it said.";
+    RPC_USABLE = "amn_rpc_usable", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint may be asked.";
+    RPC_BREAKER = "amn_rpc_breaker", Kind::Gauge(Unit::Count), ["network", "endpoint", "state"], "1 for the state that the endpoint's breaker is in: closed, open or half_open.";
+    RPC_BREAKER_TRANSITIONS = "amn_rpc_breaker_transitions_total", Kind::Counter, ["network", "endpoint", "from", "to"], "Changes of state of the endpoint's breaker.";
+    RPC_METHODS_BROKEN = "amn_rpc_broken_methods", Kind::Gauge(Unit::Count), ["network", "endpoint"], "Methods of the endpoint that are left alone while others serve.";
+    RPC_ERRORS = "amn_rpc_errors_total", Kind::Counter, ["network", "endpoint", "class"], "Answers that were none, by what had to be done.";
+    RPC_ERROR_RATE = "amn_rpc_error_rate", Kind::Gauge(Unit::Count), ["network", "endpoint"], "Share of failures among the requests of the last minutes, 0 to 1.";
+    RPC_LAG = "amn_rpc_lag_blocks", Kind::Gauge(Unit::Blocks), ["network", "endpoint"], "Blocks that the endpoint is behind the best head.";
+    RPC_LATENCY = "amn_rpc_latency_seconds", Kind::Gauge(Unit::Seconds), ["network", "endpoint"], "Moving average of the time an answer takes.";
+    RPC_HEADS_BACK = "amn_rpc_heads_back_total", Kind::Counter, ["network", "endpoint"], "Times the endpoint claimed a lower head than before.";
+    RPC_DOORBELL = "amn_rpc_doorbell_connected", Kind::Gauge(Unit::Count), ["network", "endpoint"], "1 while the endpoint's doorbell is connected.";
+    RPC_DOORBELL_HEADS = "amn_rpc_doorbell_heads_total", Kind::Counter, ["network", "endpoint"], "Heads that the endpoint's doorbell announced.";
+    RPC_OPERATORS = "amn_rpc_operators", Kind::Gauge(Unit::Count), ["network", "state"], "Operators whose last word agrees with our chain or contradicts it.";
     HTTP_REQUESTS = "amn_http_requests_total", Kind::Counter, ["route", "status"], "Requests to our API, by route as written and status.";
     HTTP_TIME = "amn_http_request_seconds", Kind::Histogram(Unit::Seconds), ["route"], "Duration of a request to our API.";
     DATABASE_CONNECTIONS = "amn_database_connections", Kind::Gauge(Unit::Count), ["state"], "Connections of the pool, idle and in use.";
@@ -167,9 +184,9 @@ mod tests {
     use super::*;
 
     /// Labels with few values; whoever adds one has thought about how many it has.
-    const LABELS: [&str; 13] = [
-        "endpoint", "event", "input", "kind", "lane", "method", "network", "outcome", "reason", "route", "state",
-        "status", "task",
+    const LABELS: [&str; 18] = [
+        "class", "coverage", "endpoint", "event", "from", "input", "kind", "lane", "method", "network", "outcome",
+        "reason", "result", "route", "state", "status", "task", "to",
     ];
 
     #[test]

@@ -1,19 +1,12 @@
 //! Catching up: the real follower, source and desk read a chain from a node that answers from precomputed bytes.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use amn_core::block::{Address, NetworkId, Operator};
-use amn_evm::source::EvmSource;
-use amn_rpc::{EndpointConfig, Pool};
-use amn_scanner::clock::SystemClock;
-use amn_scanner::follower::{Follower, Outcome, Parts};
-use amn_scanner::store::decide::Desk;
+use amn_scanner::follower::Outcome;
 use sqlx::PgPool;
-use tokio::sync::Notify;
 
 use crate::chain::Shape;
-use crate::ground::{Ground, network, open_intents};
+use crate::ground::{Ground, follower, network, open_intents};
 use crate::meter::{Watcher, cpu, percentile, postgres_cpu};
 use crate::node::Node;
 use crate::{Size, bare, figure};
@@ -85,32 +78,9 @@ async fn far(ground: &Ground, size: Size) {
 
 /// Follows a chain from its first block to its last; the daemon's parts, in this process.
 async fn catch_up(ground: &Ground, shape: Shape, nodes: [&Node; 2]) -> Run {
-    let network = network();
-    let facts = network.facts.clone();
     let (pool, _) = ground.database("amn_catch_up").await;
-    open_intents(&pool, &facts, shape.payments() + OTHERS).await;
-    let endpoints = nodes
-        .iter()
-        .zip(["alpha", "beta"])
-        .map(|(node, operator)| EndpointConfig::new(operator, node.url.as_str(), Operator::new(operator)));
-    let nodes_pool = Pool::new(NetworkId::new("bench"), endpoints.collect()).expect("two endpoints");
-    let source = EvmSource::new(nodes_pool, network);
-    let start =
-        amn_core::source::ChainSource::header_at(&source, amn_core::block::Height(0)).await.expect("block 0").at;
-    let mut follower = Follower::new(Parts {
-        source,
-        desk: Desk::new(pool.clone(), facts),
-        pool: pool.clone(),
-        clock: Arc::new(SystemClock),
-        bell: Arc::new(Notify::new()),
-        told: Arc::new(Notify::new()),
-        holder: uuid::Uuid::from_u128(1),
-        poll: Duration::from_millis(50),
-        raw,
-        start: Some(start),
-        balance_check: None,
-    });
-    assert_eq!(follower.round().await.expect("a first round"), Outcome::Advanced, "the ledger begins");
+    open_intents(&pool, &network().facts, shape.payments() + OTHERS).await;
+    let mut follower = follower(&pool, [&nodes[0].url, &nodes[1].url]).await;
 
     let postmaster = ground.postmaster();
     let used = || [cpu(std::process::id()), postgres_cpu(postmaster), nodes.iter().map(|node| cpu(node.id())).sum()];
@@ -153,10 +123,6 @@ async fn check(pool: &PgPool, shape: Shape) {
         .expect("the intents");
     let paid = i64::try_from(shape.payments()).expect("a count");
     assert_eq!((proven, confirmed), (paid, paid), "every payment is settled with proof");
-}
-
-fn raw(address: &Address) -> Option<Vec<u8>> {
-    amn_evm::address::parse(&address.as_str().to_ascii_lowercase()).ok().map(|(_, raw)| raw.to_vec())
 }
 
 fn rate(shape: Shape, seconds: f64) -> f64 {

@@ -2,15 +2,23 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy_primitives::Address;
-use amn_core::block::NetworkId;
+use amn_core::block::{Height, NetworkId, Operator};
 use amn_core::network::Facts;
+use amn_core::source::ChainSource as _;
 use amn_evm::networks::EvmNetwork;
+use amn_evm::source::EvmSource;
+use amn_rpc::{EndpointConfig, Pool};
+use amn_scanner::clock::SystemClock;
 use amn_scanner::embedded::Embedded;
+use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::store;
+use amn_scanner::store::decide::Desk;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::Notify;
 
 /// Where the figures keep their data.
 pub fn folder() -> PathBuf {
@@ -51,6 +59,34 @@ pub fn network() -> EvmNetwork {
         .map(|token| format!("[[token]]\nsymbol = \"T\"\naddress = \"{token}\"\ndecimals = 6\nmin_amount = \"1\"\n"));
     let network = EvmNetwork::parse(&NetworkId::new("bench"), "bench.toml", &format!("{NETWORK}{}", tokens.concat()));
     network.expect("the network's file reads")
+}
+
+/// The daemon's parts in this process, its ledger begun at block 0 of two nodes, each of an operator of its own.
+pub async fn follower(pool: &PgPool, nodes: [&str; 2]) -> Follower<EvmSource> {
+    let network = network();
+    let facts = network.facts.clone();
+    let endpoints =
+        nodes.into_iter().zip(["alpha", "beta"]).map(|(url, name)| EndpointConfig::new(name, url, Operator::new(name)));
+    let source =
+        EvmSource::new(Pool::new(NetworkId::new("bench"), endpoints.collect()).expect("two endpoints"), network);
+    let start = source.header_at(Height(0)).await.expect("block 0").at;
+    let mut follower = Follower::new(Parts {
+        source,
+        desk: Desk::new(pool.clone(), facts),
+        pool: pool.clone(),
+        clock: Arc::new(SystemClock),
+        bell: Arc::new(Notify::new()),
+        told: Arc::new(Notify::new()),
+        holder: uuid::Uuid::from_u128(1),
+        poll: Duration::from_millis(50),
+        raw: |address| {
+            amn_evm::address::parse(&address.as_str().to_ascii_lowercase()).ok().map(|(_, raw)| raw.to_vec())
+        },
+        start: Some(start),
+        balance_check: None,
+    });
+    assert_eq!(follower.round().await.expect("a first round"), Outcome::Advanced, "the ledger begins");
+    follower
 }
 
 /// A private Postgres.

@@ -1,6 +1,6 @@
-//! The figures: scale, catching up, latency and the CPU of a webhook, each printed with what was wanted of it.
+//! The figures: scale, catching up, requests, latency and the CPU of a webhook, each printed with what was wanted of it.
 //!
-//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `latency`; run by `./bench`, which keeps what they
+//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `requests`, `latency`; run by `./bench`, which keeps what they
 //! print. Lines that begin with `figure:` are the ones to remember. Nothing here is a test: clocks of shared machines
 //! are no judges. Ratios are taken within one run; absolutes belong to the machine.
 
@@ -11,6 +11,7 @@ mod ground;
 mod latency;
 mod meter;
 mod node;
+mod requests;
 mod scale;
 
 use std::process::ExitCode;
@@ -48,9 +49,10 @@ fn main() -> ExitCode {
         match words.first() {
             Some(&"scale") => scale::run(size).await,
             Some(&"catch-up") => catching_up::run(size).await,
+            Some(&"requests") => requests::run(size).await,
             Some(&"latency") => latency::run(size).await,
             _ => {
-                eprintln!("usage: figures scale|catch-up|latency [quick]");
+                eprintln!("usage: figures scale|catch-up|requests|latency [quick]");
                 return ExitCode::from(2);
             }
         }

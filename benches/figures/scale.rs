@@ -146,6 +146,7 @@ impl Side {
             coverage: Coverage::Linked,
             watched: self.watch.version,
             operators,
+            read_by: None,
             checkpoint: Vec::new(),
         };
         let decision = self.desk.decide(&Input::Extend(segment), SystemClock.now()).await.expect("a decision");

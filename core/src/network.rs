@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::block::{AssetId, NetworkId};
+use crate::block::{AssetId, NetworkId, Transfer};
 use crate::confirmation::Policy;
 use crate::money::Amount;
 
@@ -45,5 +45,15 @@ impl Facts {
     #[must_use]
     pub fn asset(&self, id: &AssetId) -> Option<&Asset> {
         self.assets.iter().find(|asset| &asset.id == id)
+    }
+
+    /// Why a transfer is no money we ever credit, as a bounded word; `None` where it may be.
+    #[must_use]
+    pub fn leaves_out(&self, transfer: &Transfer) -> Option<&'static str> {
+        match self.asset(&transfer.asset) {
+            None => Some("unlisted_asset"),
+            Some(asset) if transfer.amount < asset.min_amount || transfer.amount.is_zero() => Some("dust"),
+            Some(_) => None,
+        }
     }
 }

@@ -39,7 +39,32 @@ pub struct Watch {
     pub version: WatchVersion,
     tokens: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
     native: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
+    everything: Option<Everything>,
+    few: Few,
 }
+
+/// Whoever is paid, whether we know them or not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Everything {
+    native: bool,
+}
+
+/// The addresses themselves, while they are few.
+#[derive(Clone, Debug)]
+enum Few {
+    These(Arc<Vec<Box<[u8]>>>),
+    TooMany,
+}
+
+impl Default for Few {
+    fn default() -> Self {
+        Self::These(Arc::default())
+    }
+}
+
+/// Beyond so many addresses one of them seems to be in every block's summary, and looking for each costs
+/// more than it saves.
+const FEW_MAX: usize = 1_024;
 
 impl Watch {
     /// A watch on nothing.
@@ -48,9 +73,17 @@ impl Watch {
         Self { version, ..Self::default() }
     }
 
+    /// A watch on whoever is paid: for reading a block once more without trusting any list in memory.
+    /// `native`: native money too.
+    #[must_use]
+    pub fn everything(native: bool) -> Self {
+        Self { everything: Some(Everything { native }), ..Self::default() }
+    }
+
     /// Adds an address by its family's raw bytes (EVM: the 20 bytes).
     pub fn insert(&mut self, raw: &[u8], native: bool) {
         let print = fingerprint(raw);
+        self.few.add(raw);
         Arc::make_mut(&mut self.tokens).insert(print);
         if native {
             Arc::make_mut(&mut self.native).insert(print);
@@ -60,19 +93,33 @@ impl Watch {
     /// Whether a token arriving at these raw bytes may concern us.
     #[must_use]
     pub fn tokens(&self, raw: &[u8]) -> bool {
-        self.tokens.contains(&fingerprint(raw))
+        self.everything.is_some() || self.tokens.contains(&fingerprint(raw))
+    }
+
+    /// Every address by its raw bytes, while they are few: a family whose blocks have summaries may look for
+    /// each. `None`: look for all of them in what the blocks hold.
+    #[must_use]
+    pub fn few(&self) -> Option<&[Box<[u8]>]> {
+        match &self.few {
+            Few::These(few) if self.everything.is_none() => Some(few),
+            Few::These(_) | Few::TooMany => None,
+        }
     }
 
     /// Whether native money arriving at these raw bytes may concern us.
     #[must_use]
     pub fn native(&self, raw: &[u8]) -> bool {
-        !self.native.is_empty() && self.native.contains(&fingerprint(raw))
+        self.every_native() || (!self.native.is_empty() && self.native.contains(&fingerprint(raw)))
     }
 
     /// Whether anybody waits for native money, so that transactions must be read at all.
     #[must_use]
     pub fn any_native(&self) -> bool {
-        !self.native.is_empty()
+        self.every_native() || !self.native.is_empty()
+    }
+
+    fn every_native(&self) -> bool {
+        self.everything.is_some_and(|everything| everything.native)
     }
 
     /// How many addresses are watched.
@@ -83,7 +130,22 @@ impl Watch {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.everything.is_none() && self.tokens.is_empty()
+    }
+}
+
+impl Few {
+    /// By the bytes and not by the fingerprint: two addresses that share one are both looked for.
+    fn add(&mut self, raw: &[u8]) {
+        let Self::These(few) = self else { return };
+        if few.iter().any(|known| **known == *raw) {
+            return;
+        }
+        if few.len() < FEW_MAX {
+            Arc::make_mut(few).push(raw.into());
+        } else {
+            *self = Self::TooMany;
+        }
     }
 }
 
@@ -123,6 +185,8 @@ pub struct Segment {
     pub watched: WatchVersion,
     /// Operators that gave the hash of `tip` as part of their chain; the one read from is among them.
     pub operators: BTreeSet<Operator>,
+    /// The one it was read from, so that it can be read once more from another; `None`: from several.
+    pub read_by: Option<Operator>,
     /// The family's own positions, handed back with the next question.
     pub checkpoint: Vec<(String, Vec<u8>)>,
 }
@@ -199,6 +263,17 @@ pub trait ChainSource: Send + Sync {
         &self,
         deposits: &[(TransferId, BlockRef)],
     ) -> impl Future<Output = Result<Vec<(TransferId, BlockRef, Evidence)>, SourceError>> + Send;
+
+    /// One block of the canonical chain read once more, whole and with proof, and whatever `watch` asks for in it:
+    /// from another operator than `not_by` while one of them can give it. Which one is in its evidence. `turn`
+    /// spreads the questions over the endpoints. Whether it is a block of ours is for the caller to see.
+    fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> impl Future<Output = Result<Block, SourceError>> + Send;
 
     /// The balance of native money at each address in the state of one block, where a node can say.
     fn balances(

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::NetworkId;
@@ -14,22 +15,34 @@ use futures_util::{SinkExt, StreamExt};
 use reqwest::header::HeaderMap;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
+use crate::health::DoorbellHealth;
 use crate::install_crypto;
 use crate::secret::Secret;
 use crate::shown::shown_url;
+use crate::time::Time;
 
 /// A header announcement has under 3 KB; whatever is larger than this is not one.
 const FRAME_MAX: usize = 1 << 20;
 /// TCP, TLS and upgrade together; a healthy node needs a second.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Ethereum misses a few 12 s slots in a row now and then; beyond this, silence is a dead connection.
+/// So many blocks' time without a head is a dead connection: Ethereum misses a few 12 s slots in a row now and then.
+const SILENT_BLOCKS: u32 = 10;
+/// A pause that a gateway makes now and then is no reason to connect anew, however fast the blocks come.
+const SILENCE_MIN: Duration = Duration::from_secs(15);
+/// Nobody need hear of a slower network that it is silent: polling does the work meanwhile.
+const SILENCE_MAX: Duration = Duration::from_mins(5);
+/// Where the block time is not known: five slots of Ethereum.
 const SILENCE: Duration = Duration::from_mins(1);
+/// Messages that are no heads before the line is hung up: a subscription is confirmed by one, and some say hello.
+const CHATTER_MAX: u32 = 100;
+/// Heads that come closer than this ring once: no network makes blocks faster than every 200 ms for long.
+const RING_GAP: Duration = Duration::from_millis(50);
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Polling does the work meanwhile, so there is no hurry.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
@@ -45,6 +58,48 @@ pub struct Doorbell {
     silence: Duration,
     backoff_first: Duration,
     backoff_max: Duration,
+    heard: Arc<Heard>,
+    time: Time,
+}
+
+/// What a bell heard, for the health of its endpoint.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    connected: AtomicBool,
+    heads: AtomicU64,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Heard {
+    fn head(&self, now: Instant) {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
+
+    pub(crate) fn health(&self, now: Instant) -> DoorbellHealth {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        DoorbellHealth {
+            connected: self.connected.load(Ordering::Relaxed),
+            heads: self.heads.load(Ordering::Relaxed),
+            silent_seconds: last.map(|last| now.saturating_duration_since(last).as_secs()),
+        }
+    }
+}
+
+/// Says that the line is down when it goes, also where nobody waits for its end any more.
+struct Connected<'a>(&'a Heard);
+
+impl<'a> Connected<'a> {
+    fn to(heard: &'a Heard) -> Self {
+        heard.connected.store(true, Ordering::Relaxed);
+        Self(heard)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.connected.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Doorbell {
@@ -57,7 +112,22 @@ impl Doorbell {
             silence: SILENCE,
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
+            heard: Arc::default(),
+            time: Time::real(),
         }
+    }
+
+    /// Tells `heard` what it hears, by this clock.
+    #[must_use]
+    pub(crate) fn heard_by(mut self, heard: Arc<Heard>, time: Time) -> Self {
+        (self.heard, self.time) = (heard, time);
+        self
+    }
+
+    /// Takes a line to be dead after some blocks' time without a head.
+    #[must_use]
+    pub fn of_blocks_every(self, block_time: Duration) -> Self {
+        self.with_silence(block_time.saturating_mul(SILENT_BLOCKS).clamp(SILENCE_MIN, SILENCE_MAX))
     }
 
     #[must_use]
@@ -86,10 +156,9 @@ impl Doorbell {
         install_crypto();
         let mut losses = 0;
         loop {
-            let mut heads = 0_u64;
+            let (mut heads, began) = (0_u64, Instant::now());
             let end = self.listen(&bell, &mut heads).await;
-            // A connection that brought heads was a good one: the next try is a first try.
-            losses = if heads > 0 { 1 } else { losses + 1 };
+            losses = losses_after(losses, heads, began.elapsed(), self.silence.min(self.backoff_max));
             tracing::debug!(
                 network = %self.network, endpoint = %self.name, heads,
                 "doorbell of {} fell silent after {heads} heads: {end}", self.name,
@@ -106,6 +175,7 @@ impl Doorbell {
             Ok(Err(why)) => return why,
             Err(_) => return "the handshake took too long",
         };
+        let _connected = Connected::to(&self.heard);
         // Heads may have passed while nobody listened.
         bell.notify_one();
         loop {
@@ -113,7 +183,10 @@ impl Doorbell {
             match heard {
                 Ok(Ok(())) => {
                     *heads += 1;
+                    self.heard.head(self.time.now());
                     bell.notify_one();
+                    // Whoever invents heads by the thousand has us look that much more often, and no more.
+                    sleep(RING_GAP).await;
                 }
                 Ok(Err(why)) => return why,
                 Err(_) => return "no head for too long",
@@ -135,14 +208,16 @@ impl Doorbell {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// Waits for the next announcement. Everything else on the line is passed over: it is no sign of life of the chain.
+/// Waits for the next announcement. Everything else on the line is passed over, within reason: it is no sign of life
+/// of the chain.
 async fn head_heard(socket: &mut Socket) -> Result<(), &'static str> {
+    let mut chatter = 0;
     while let Some(message) = socket.next().await {
         let payload: Bytes = match message.map_err(|_| "the connection broke")? {
             Message::Text(text) => text.into(),
             Message::Binary(bytes) => bytes,
             Message::Close(_) => return Err("closed by the node"),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Bytes::new(),
         };
         if memchr::memmem::find(&payload, b"eth_subscription").is_some() {
             return Ok(());
@@ -150,8 +225,18 @@ async fn head_heard(socket: &mut Socket) -> Result<(), &'static str> {
         if memchr::memmem::find(&payload, br#""error""#).is_some() {
             return Err("the subscription was refused");
         }
+        chatter += 1;
+        if chatter > CHATTER_MAX {
+            return Err("it talks without saying a head");
+        }
     }
     Err("the connection ended")
+}
+
+/// A line that brought heads for a while was a good one: the next try is a first try. One that says a head and hangs up
+/// is not, or it would have us connect without end.
+fn losses_after(losses: u32, heads: u64, lasted: Duration, long_enough: Duration) -> u32 {
+    if heads > 0 && lasted >= long_enough { 1 } else { losses.saturating_add(1) }
 }
 
 /// Doubles from `first` up to `max`, then takes between half and all of it, so that many clients do not return at once.
@@ -166,5 +251,37 @@ impl fmt::Debug for Doorbell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = url::Url::parse(self.url.expose()).map_or_else(|_| "?".to_owned(), |url| shown_url(&url));
         f.debug_struct("Doorbell").field("name", &self.name).field("url", &url).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_says_a_head_and_hangs_up_is_tried_ever_more_seldom() {
+        let enough = Duration::from_secs(10);
+        let mut losses = 0;
+        let waits: Vec<_> = (0..20)
+            .map(|_| {
+                losses = losses_after(losses, 1, Duration::from_millis(5), enough);
+                backoff(BACKOFF_FIRST, BACKOFF_MAX, losses, 0)
+            })
+            .collect();
+        assert!(waits.is_sorted());
+        assert_eq!((waits[0], waits[19]), (BACKOFF_FIRST / 2, BACKOFF_MAX / 2));
+        assert_eq!(losses_after(losses, 0, enough * 9, enough), losses + 1, "it was silent all the while");
+        assert_eq!(losses_after(losses, 1, enough, enough), 1);
+    }
+
+    #[test]
+    fn silence_follows_the_block_time_within_reason() {
+        let bell = |millis| {
+            let url = Secret::new("ws://host");
+            Doorbell::new(&NetworkId::new("x"), "a", url).of_blocks_every(Duration::from_millis(millis)).silence
+        };
+        assert_eq!(bell(12_000), Duration::from_mins(2));
+        assert_eq!(bell(250), SILENCE_MIN);
+        assert_eq!(bell(600_000), SILENCE_MAX);
     }
 }

@@ -1,38 +1,56 @@
 //! One node: asks it, understands what it says, and remembers how it behaves.
 
+mod known;
+mod pass;
+
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
+use bytes::Bytes;
 use futures_util::future::join_all;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Serialize;
-use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::config::EndpointConfig;
-use crate::doorbell::Doorbell;
+use crate::doorbell::{Doorbell, Heard};
 use crate::error::{ConfigError, RpcError};
+use crate::heads::Heads;
 use crate::http;
 use crate::limits::Limits;
-use crate::pool::Heads;
 use crate::replies;
 use crate::secret::Secret;
 use crate::shown::{Redactor, shown_url};
-use crate::standing::{Health, Identity, Standing, Usability};
+use crate::standing::Standing;
+use crate::time::Time;
+use crate::transport::{Road, Sent};
+use pass::{Pass, blame, distinct};
 
 /// Questions in one request: every provider that takes batches takes this many.
 const BATCH_MAX: usize = 50;
 
+/// What all endpoints of a pool share.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) network: NetworkId,
+    pub(crate) heads: Arc<Heads>,
+    pub(crate) time: Time,
+    pub(crate) block_time: Option<Duration>,
+    pub(crate) road: Road,
+}
+
 /// One RPC node of a network.
 pub struct Endpoint {
-    network: NetworkId,
+    around: Surroundings,
     name: String,
     operator: Operator,
+    kind: String,
+    order: u32,
     shown_url: String,
     url: Url,
     ws: Option<Secret>,
@@ -42,19 +60,17 @@ pub struct Endpoint {
     client: Client,
     limits: Limits,
     redactor: Redactor,
-    heads: Arc<Heads>,
     place: usize,
     standing: Mutex<Standing>,
-    next_id: AtomicU64,
+    heard: Arc<Heard>,
     refuses_batches: AtomicBool,
 }
 
 impl Endpoint {
     pub(crate) fn new(
-        network: NetworkId,
         config: EndpointConfig,
         client: Client,
-        heads: Arc<Heads>,
+        around: Surroundings,
         place: usize,
     ) -> Result<Self, ConfigError> {
         let wrong = |what: &str| ConfigError::Endpoint { name: config.name.clone(), what: what.to_owned() };
@@ -63,6 +79,14 @@ impl Endpoint {
         redactor.learn_url(&url);
         if let Some(ws) = &config.ws {
             redactor.learn_url(&parse_url(ws, ["ws", "wss"]).ok_or_else(|| wrong("ws is not ws(s)://host…"))?);
+        }
+        if let Some(proxy) = &config.proxy {
+            let proxy = parse_url(proxy, ["http", "https"]).ok_or_else(|| wrong("proxy is not http(s)://host…"))?;
+            redactor.learn_url(&proxy);
+            if config.ws.is_some() {
+                // It would go to the node directly, which is what a proxy is there to prevent.
+                return Err(wrong("ws cannot go through a proxy: leave one of them out"));
+            }
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
@@ -74,22 +98,23 @@ impl Endpoint {
             headers.insert(name, header);
         }
         Ok(Self {
-            network,
             shown_url: shown_url(&url),
             url,
             headers,
             client,
             limits: Limits::new(&config),
             redactor,
-            heads,
             place,
+            standing: Mutex::new(Standing::new(config.breaker, around.time.now())),
+            heard: Arc::default(),
+            around,
             name: config.name,
             operator: config.operator,
+            kind: config.kind,
+            order: config.order,
             ws: config.ws,
             timeout: config.timeout,
             body_max: config.body_max,
-            standing: Mutex::default(),
-            next_id: AtomicU64::new(1),
             refuses_batches: AtomicBool::new(false),
         })
     }
@@ -102,6 +127,11 @@ impl Endpoint {
         &self.operator
     }
 
+    /// How it is spoken to.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// Scheme and host.
     pub fn shown_url(&self) -> &str {
         &self.shown_url
@@ -110,21 +140,89 @@ impl Endpoint {
     /// The bell of this endpoint, where it has one configured.
     pub fn doorbell(&self) -> Option<Doorbell> {
         let ws = self.ws.clone()?;
-        Some(Doorbell::new(&self.network, self.name.as_str(), ws).with_headers(self.headers.clone()))
+        let bell = Doorbell::new(&self.around.network, self.name.as_str(), ws)
+            .with_headers(self.headers.clone())
+            .heard_by(self.heard.clone(), self.around.time.clone());
+        Some(match self.around.block_time {
+            Some(block_time) => bell.of_blocks_every(block_time),
+            None => bell,
+        })
     }
 
-    /// Asks one question. Does not call a node that is distrusted or asked to be left alone.
+    /// Asks one question. Does not call a node that is distrusted, open, or asked to be left alone.
     pub async fn call(
         &self,
         method: &'static str,
         params: &(impl Serialize + Sync + ?Sized),
     ) -> Result<Answer, RpcError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        self.call_by(self.pass(&[method])?, method, params).await
+    }
+
+    /// The same as part of a probe, when nothing else may be asked.
+    pub(crate) async fn call_probing(
+        &self,
+        method: &'static str,
+        params: &(impl Serialize + Sync + ?Sized),
+    ) -> Result<Answer, RpcError> {
+        self.call_by(Pass::of_probe(self), method, params).await
+    }
+
+    async fn call_by(
+        &self,
+        pass: Pass<'_>,
+        method: &'static str,
+        params: &(impl Serialize + Sync + ?Sized),
+    ) -> Result<Answer, RpcError> {
+        let id = id_of(&encode(&(method, params))?);
         let question = encode(&Question { jsonrpc: "2.0", id, method, params })?;
-        let reply = self.exchange(&[method], question).await?;
+        let reply = self.exchange(pass, &[method], Outgoing::Post(self.url.clone(), question.into())).await?;
         let outcome = replies::one(method, id, &reply.http).map_err(|error| self.cleaned(error));
-        self.count(outcome.as_ref().err(), reply.took);
+        reply.pass.settle(&[(method, outcome.as_ref().err())], reply.took);
         outcome
+    }
+
+    /// Asks by REST: the path and the query are added to the endpoint's address. `route` is the word that the question
+    /// is counted under, so it holds nothing that varies.
+    pub async fn get(&self, route: &'static str, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, RpcError> {
+        self.rest(self.pass(&[route])?, route, Outgoing::Get(self.address(path, query))).await
+    }
+
+    pub(crate) async fn get_probing(
+        &self,
+        route: &'static str,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Answer, RpcError> {
+        self.rest(Pass::of_probe(self), route, Outgoing::Get(self.address(path, query))).await
+    }
+
+    /// Asks by REST with a body; see [`Self::get`].
+    pub async fn post(
+        &self,
+        route: &'static str,
+        path: &[&str],
+        body: &(impl Serialize + Sync + ?Sized),
+    ) -> Result<Answer, RpcError> {
+        self.rest(self.pass(&[route])?, route, Outgoing::Post(self.address(path, &[]), encode(body)?.into())).await
+    }
+
+    async fn rest(&self, pass: Pass<'_>, route: &'static str, sent: Outgoing) -> Result<Answer, RpcError> {
+        let reply = self.exchange(pass, &[route], sent).await?;
+        let outcome = replies::rest(route, &reply.http).map_err(|error| self.cleaned(error));
+        reply.pass.settle(&[(route, outcome.as_ref().err())], reply.took);
+        outcome
+    }
+
+    fn address(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.url.clone();
+        // An address without a path to add to is no http(s) address, and those were refused.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
     }
 
     /// Asks several questions in as few requests as the node allows. The outer error says that the batch as a whole
@@ -153,93 +251,92 @@ impl Endpoint {
         Ok(outcomes)
     }
 
+    /// Whether it has refused a batch: then every question is a request of its own.
+    pub fn refuses_batches(&self) -> bool {
+        self.refuses_batches.load(Ordering::Relaxed)
+    }
+
     async fn batch_once(
         &self,
         calls: &[(&'static str, serde_json::Value)],
     ) -> Result<Vec<Result<Answer, RpcError>>, RpcError> {
-        let count = u64::try_from(calls.len()).unwrap_or(u64::MAX);
-        let first_id = self.next_id.fetch_add(count, Ordering::Relaxed);
+        let first_id = id_of(&encode(&calls)?);
         let questions: Vec<_> = (first_id..)
             .zip(calls)
             .map(|(id, (method, params))| Question { jsonrpc: "2.0", id, method, params })
             .collect();
         let methods: Vec<_> = calls.iter().map(|(method, _)| *method).collect();
-        let reply = self.exchange(&methods, encode(&questions)?).await?;
+        let sent = Outgoing::Post(self.url.clone(), encode(&questions)?.into());
+        let reply = self.exchange(self.pass(&methods)?, &methods, sent).await?;
         let mut outcomes = replies::many(&methods, first_id, &reply.http).map_err(|error| self.cleaned(error));
         for outcome in outcomes.iter_mut().flatten() {
             *outcome = std::mem::replace(outcome, Err(RpcError::malformed(""))).map_err(|error| self.cleaned(error));
         }
-        self.count(blame(&outcomes), reply.took);
+        reply.pass.settle(&blame(&methods, &outcomes), reply.took);
         outcomes
     }
 
     /// One request and its reply; everything that goes wrong on the way is counted here.
-    async fn exchange(&self, methods: &[&'static str], body: Vec<u8>) -> Result<Timed, RpcError> {
-        self.may_be_asked()?;
+    async fn exchange<'a>(
+        &'a self,
+        pass: Pass<'a>,
+        methods: &[&'static str],
+        sent: Outgoing,
+    ) -> Result<Timed<'a>, RpcError> {
         let questions = u32::try_from(methods.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        let Some(_seat) = self.limits.enter(questions).await else {
+        // A tape has no limits to be kept: the recording kept them.
+        let seat = if self.around.road.is_played() { None } else { self.limits.enter(questions).await };
+        if seat.is_none() && !self.around.road.is_played() {
             // Our own limit, not the node's fault: nothing is counted against it.
-            return Err(RpcError::TryOther { timed_out: false, detail: format!("{}: our own limit", self.name) });
+            return Err(RpcError::try_other(format!("{}: our own limit", self.name)));
+        }
+        self.standing().asked(methods, self.around.time.day());
+        let asked_at = self.around.time.now();
+        let (request, written) = match &sent {
+            Outgoing::Post(url, body) => {
+                (self.client.post(url.clone()).body(body.clone()), self.written("POST", url, body))
+            }
+            Outgoing::Get(url) => (self.client.get(url.clone()), self.written("GET", url, &[])),
         };
-        {
-            let mut standing = self.standing();
-            for method in methods {
-                standing.asked(method);
-            }
-        }
-        let asked_at = Instant::now();
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(self.timeout).body(body);
-        let outcome = http::exchange(request, self.body_max).await;
-        let took = asked_at.elapsed();
-        outcome.map(|http| Timed { http, took }).map_err(|fault| {
-            let error = match fault {
-                http::Fault::Transport { timed_out, detail } => {
-                    RpcError::TryOther { timed_out, detail: self.redactor.clean(&detail) }
-                }
-                http::Fault::Undecodable(detail) => RpcError::Malformed(self.redactor.clean(&detail)),
-                // Log pages and batches can be had in smaller parts; nothing else can.
-                http::Fault::TooLarge if methods.len() > 1 || methods == ["eth_getLogs"] => {
-                    RpcError::Split { hint: None }
-                }
-                http::Fault::TooLarge => RpcError::malformed(format!("a body of over {} bytes", self.body_max)),
-            };
-            self.count(Some(&error), took);
-            error
-        })
-    }
-
-    fn may_be_asked(&self) -> Result<(), RpcError> {
-        let standing = self.standing();
-        match standing.usability(Instant::now()) {
-            Usability::Ready | Usability::Resting(_) | Usability::AwaitsProbe => Ok(()),
-            Usability::Cooling(wait) => {
-                let detail = standing.last_error().unwrap_or("asked to be left alone").to_owned();
-                Err(RpcError::CoolDown { wait, detail })
-            }
-            Usability::Distrusted(_) => {
-                let reason = standing.distrusted().unwrap_or_default();
-                Err(RpcError::try_other(format!("{} is distrusted: {reason}", self.name)))
+        let live = http::exchange(request.headers(self.headers.clone()).timeout(self.timeout), self.body_max);
+        let (outcome, took) = self.around.road.exchange(&self.name, written, &self.redactor, live).await;
+        // A tape tells how long it took; a clock that is moved by hand knows of no time in between.
+        let took = took.unwrap_or_else(|| self.around.time.now().saturating_duration_since(asked_at));
+        let took = Some(took);
+        match outcome {
+            Ok(http) => Ok(Timed { http, took, pass }),
+            Err(fault) => {
+                let error = self.meaning(fault, methods);
+                let outcomes: Vec<_> = distinct(methods).into_iter().map(|method| (method, Some(&error))).collect();
+                pass.settle(&outcomes, took);
+                Err(error)
             }
         }
     }
 
-    fn count(&self, error: Option<&RpcError>, took: Duration) {
-        if let Some(error) = error {
-            tracing::debug!(network = %self.network, endpoint = %self.name, %error, "endpoint {} said: {error}", self.name);
+    /// The request as a tape tells it: without the part of the address that is ours alone.
+    fn written<'a>(&self, verb: &'static str, url: &Url, body: &'a [u8]) -> Sent<'a> {
+        if *url == self.url {
+            return Sent::Calls(body);
         }
-        let now = Instant::now();
-        let mut standing = self.standing();
-        let was_ready = standing.usability(now) == Usability::Ready;
-        standing.answered(error, took, now);
-        let (Usability::Resting(wait) | Usability::Cooling(wait)) = standing.usability(now) else { return };
-        drop(standing);
-        if let Some(error) = error
-            && was_ready
-        {
-            tracing::info!(
-                network = %self.network, endpoint = %self.name, %error, seconds = wait.as_secs(),
-                "endpoint {} of {} is left alone for {} s: {error}", self.name, self.network, wait.as_secs(),
-            );
+        let base = self.url.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(base).unwrap_or(url.path());
+        let own = self.url.query().unwrap_or_default();
+        let query = url.query().unwrap_or_default();
+        let query = query.strip_prefix(own).unwrap_or(query).trim_start_matches('&');
+        let path = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Sent::Rest { verb, path, body }
+    }
+
+    fn meaning(&self, fault: http::Fault, methods: &[&'static str]) -> RpcError {
+        match fault {
+            http::Fault::Transport { timed_out, detail } => {
+                RpcError::TryOther { timed_out, detail: self.redactor.clean(&detail) }
+            }
+            http::Fault::Undecodable(detail) => RpcError::Malformed(self.redactor.clean(&detail)),
+            // Log pages and batches can be had in smaller parts; nothing else can.
+            http::Fault::TooLarge if methods.len() > 1 || methods == ["eth_getLogs"] => RpcError::Split { hint: None },
+            http::Fault::TooLarge => RpcError::malformed(format!("a body of over {} bytes", self.body_max)),
         }
     }
 
@@ -259,78 +356,6 @@ impl Endpoint {
         }
     }
 
-    /// It contradicted a proven fact: it is not called for ten minutes, and not used until [`Self::trust_again`].
-    pub fn distrust(&self, reason: impl Into<String>) {
-        let reason = self.redactor.clean(&reason.into());
-        self.heads.forget(self.place);
-        if self.standing().distrust(reason.clone(), Instant::now()) {
-            tracing::warn!(
-                network = %self.network, endpoint = %self.name, %reason,
-                "endpoint {} of {} is distrusted: {reason}", self.name, self.network,
-            );
-        }
-    }
-
-    /// Why it is distrusted, if it is.
-    pub fn distrusted(&self) -> Option<String> {
-        self.standing().distrusted().map(str::to_owned)
-    }
-
-    /// Whether its time of distrust is over, so that it may be asked who it is and then be trusted again.
-    pub fn awaits_probe(&self) -> bool {
-        self.usability() == Usability::AwaitsProbe
-    }
-
-    /// Its identity was probed and is right.
-    pub fn trust_again(&self) {
-        if self.standing().trust_again() {
-            tracing::info!(network = %self.network, endpoint = %self.name, "endpoint {} is trusted again", self.name);
-        }
-    }
-
-    /// What head it claims. A distrusted endpoint's claims count for nothing.
-    pub fn report_head(&self, height: u64) {
-        let mut standing = self.standing();
-        if standing.distrusted().is_some() {
-            return;
-        }
-        if !standing.claimed(height) {
-            tracing::debug!(network = %self.network, endpoint = %self.name, head = height, "endpoint {} went back to {height}", self.name);
-        }
-        self.heads.claim(self.place, height);
-    }
-
-    /// It gave a block of this height, so that its head is there or above. Reading history makes no laggard.
-    pub fn report_block(&self, height: u64) {
-        let mut standing = self.standing();
-        if standing.distrusted().is_none() {
-            standing.has(height);
-            self.heads.claim(self.place, height);
-        }
-    }
-
-    pub fn health(&self) -> Health {
-        let identity = Identity {
-            name: self.name.clone(),
-            operator: self.operator.as_str().to_owned(),
-            shown_url: self.shown_url.clone(),
-        };
-        self.standing().health(identity, self.heads.best(), Instant::now())
-    }
-
-    /// Where it stands in the configuration.
-    pub(crate) fn place(&self) -> usize {
-        self.place
-    }
-
-    pub(crate) fn usability(&self) -> Usability {
-        self.standing().usability(Instant::now())
-    }
-
-    pub(crate) fn lag(&self) -> u64 {
-        self.standing().lag(self.heads.best()).unwrap_or(0)
-    }
-
     fn standing(&self) -> MutexGuard<'_, Standing> {
         // Counters are no worse for a panic elsewhere.
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -340,7 +365,7 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("network", &self.network)
+            .field("network", &self.around.network)
             .field("name", &self.name)
             .field("operator", &self.operator)
             .field("url", &self.shown_url)
@@ -356,24 +381,29 @@ struct Question<'a, P: ?Sized> {
     params: &'a P,
 }
 
-struct Timed {
+/// What is sent and where to.
+enum Outgoing {
+    Post(Url, Bytes),
+    Get(Url),
+}
+
+/// The id of a question follows from what is asked, so that a reply to another question is noticed and a recorded one
+/// fits the same question again: FNV-1a, in as many bits as every reader of JSON numbers keeps.
+fn id_of(question: &[u8]) -> u64 {
+    let hash = question
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash >> 16
+}
+
+struct Timed<'a> {
     http: http::Reply,
-    took: Duration,
+    took: Option<Duration>,
+    pass: Pass<'a>,
 }
 
-fn encode(question: &impl Serialize) -> Result<Vec<u8>, RpcError> {
+fn encode(question: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, RpcError> {
     serde_json::to_vec(question).map_err(|error| RpcError::Rejected { code: 0, message: error.to_string() })
-}
-
-/// What a batch says of the node's health: a wish to be left alone in any of its replies, or a trouble in all of them.
-fn blame(outcomes: &Result<Vec<Result<Answer, RpcError>>, RpcError>) -> Option<&RpcError> {
-    let outcomes = match outcomes {
-        Ok(outcomes) => outcomes,
-        Err(error) => return Some(error),
-    };
-    let mut errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
-    let cools = errors.clone().find(|error| matches!(error, RpcError::CoolDown { .. }));
-    cools.or_else(|| if outcomes.iter().all(Result::is_err) { errors.next() } else { None })
 }
 
 fn parse_url(url: &Secret, schemes: [&str; 2]) -> Option<Url> {

@@ -55,6 +55,18 @@ pub(crate) fn open(body: &Bytes, replies_max: usize) -> Result<Envelope, Fault> 
     }
 }
 
+/// Whether a body is one JSON value, whole and of bounded depth; and whether that value is an object.
+pub(crate) fn bounded(body: &Bytes) -> Result<bool, Fault> {
+    let mut walk = Walk { body, at: 0 };
+    let object = walk.next_token()? == b'{';
+    // A bare number or word at the very end has nothing behind it to end at; no API answers with one.
+    walk.value()?;
+    match walk.next_token() {
+        Err(_) => Ok(object),
+        Ok(_) => Err(Fault::Broken("something follows the answer")),
+    }
+}
+
 struct Walk<'a> {
     body: &'a Bytes,
     at: usize,

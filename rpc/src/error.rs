@@ -45,6 +45,22 @@ impl RpcError {
         !matches!(self, Self::Split { .. } | Self::Rejected { .. })
     }
 
+    /// The kind of error in a word, for counting: what has to be done about it.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::TryOther { timed_out: true, .. } => "timed_out",
+            Self::TryOther { .. } => "try_other",
+            Self::CoolDown { .. } => "cool_down",
+            Self::Split { .. } => "split",
+            Self::NotYet(_) => "not_yet",
+            Self::Pruned(_) => "pruned",
+            Self::Unsupported(_) => "unsupported",
+            Self::Credentials(_) => "credentials",
+            Self::Rejected { .. } => "rejected",
+            Self::Malformed(_) => "malformed",
+        }
+    }
+
     pub fn timed_out(&self) -> bool {
         matches!(self, Self::TryOther { timed_out: true, .. })
     }

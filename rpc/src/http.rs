@@ -1,4 +1,4 @@
-//! One POST and its reply, with every dimension bounded: time, bytes on the way in, no redirect, no proxy.
+//! One POST and its reply, with every dimension bounded: time, bytes on the way in, no redirect, and no proxy but the one configured.
 
 use std::error::Error;
 use std::io;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, Proxy, RequestBuilder, Response, redirect};
 
-/// A node that cannot even take a connection in this time is down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::secret::Secret;
+
 /// Shorter than the idle limits of common load balancers (60 s), so that we close first and no question is lost to a race.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// What came back, whatever it means.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
@@ -22,7 +22,7 @@ pub(crate) struct Reply {
 }
 
 /// Why nothing came back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Fault {
     TooLarge,
     /// The bytes are not what their encoding says.
@@ -33,16 +33,28 @@ pub(crate) enum Fault {
     },
 }
 
-/// The client that all endpoints of a pool share.
-pub(crate) fn client() -> Result<Client, String> {
-    Client::builder()
+/// What clients differ in: endpoints that are alike in it share one.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) proxy: Option<Secret>,
+}
+
+/// A client for endpoints that are reached in one way.
+pub(crate) fn client(route: &Route) -> Result<Client, String> {
+    let builder = Client::builder().no_proxy();
+    let builder = match &route.proxy {
+        Some(proxy) => builder.proxy(Proxy::all(proxy.expose()).map_err(|_| "proxy is not http(s)://host…")?),
+        None => builder,
+    };
+    builder
         .redirect(redirect::Policy::none())
-        .no_proxy()
         .referer(false)
         .http1_only()
         .gzip(true)
+        .deflate(true)
         .tcp_nodelay(true)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(route.connect_timeout)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("amn-scanner/", env!("CARGO_PKG_VERSION")))
         .default_headers(HeaderMap::from_iter([

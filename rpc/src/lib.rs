@@ -9,11 +9,21 @@ pub mod config;
 pub mod doorbell;
 pub mod endpoint;
 pub mod error;
+pub mod health;
 pub mod pool;
+pub mod probe;
+pub mod record;
+pub mod replay;
 pub mod secret;
+pub mod tape;
+pub mod time;
+pub mod transport;
 
+mod breaker;
+mod choice;
 mod classify;
 mod envelope;
+mod heads;
 mod http;
 mod limits;
 mod replies;
@@ -21,13 +31,18 @@ mod shown;
 mod standing;
 
 pub use answer::Answer;
-pub use config::EndpointConfig;
+pub use config::{BreakerSettings, EndpointConfig, PoolSettings};
 pub use doorbell::Doorbell;
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, RpcError};
+pub use health::{BreakerHealth, DoorbellHealth, Health, Said, Transition};
 pub use pool::Pool;
+pub use probe::Probe;
+pub use record::Recorder;
+pub use replay::Player;
 pub use secret::Secret;
-pub use standing::Health;
+pub use time::{Time, VirtualTime};
+pub use transport::Road;
 
 /// Chooses the cryptography of this process for TLS. May be called any number of times.
 pub fn install_crypto() {

@@ -1,23 +1,35 @@
 //! The endpoints of one network: which to ask first, and whom to ask next when it fails.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use amn_core::block::NetworkId;
+use amn_core::block::{BlockRef, NetworkId, Operator};
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use reqwest::Client;
 use serde::Serialize;
+use tokio::time::{Instant, timeout};
 
 use crate::answer::Answer;
-use crate::config::EndpointConfig;
-use crate::endpoint::Endpoint;
+use crate::choice::{self, Candidate, STAY};
+use crate::config::{EndpointConfig, PoolSettings};
+use crate::endpoint::{Endpoint, Surroundings};
 use crate::error::{ConfigError, RpcError};
+use crate::heads::Heads;
+use crate::health::{Health, Said};
+use crate::http::Route;
+use crate::probe::Probe;
 use crate::standing::Usability;
+use crate::time::Time;
 use crate::{http, install_crypto};
 
-/// Blocks behind the best head from where an endpoint goes last. Honest nodes of one network differ by a second or
-/// so: five blocks at 200 ms.
-const LAG_BLOCKS: u64 = 5;
+/// How long a round waits for probes while others serve: a node that is well says its name sooner, and a slower one is
+/// waited for by the rounds that follow.
+const PROBES_BESIDE: Duration = Duration::from_millis(500);
+/// The same where nobody serves: there is nothing else to do.
+const PROBES_ALONE: Duration = Duration::from_secs(3);
 
 /// The endpoints of one network. Cloning shares it.
 #[derive(Clone)]
@@ -28,26 +40,69 @@ pub struct Pool {
 struct Shared {
     network: NetworkId,
     endpoints: Vec<Arc<Endpoint>>,
-    heads: Arc<Heads>,
-    /// The place of the endpoint in use: we stay with it while it serves, so that one branch is seen through one pair of eyes.
-    current: AtomicUsize,
+    surroundings: Surroundings,
+    current: Mutex<Current>,
+    /// Probes that have not ended. They are polled by whoever comes by, so that no round waits for a dead node.
+    probes: tokio::sync::Mutex<FuturesUnordered<BoxFuture<'static, ()>>>,
+    said: Mutex<BTreeMap<Operator, Saying>>,
+}
+
+/// The endpoint in use: we stay with it while it serves, so that one branch is seen through one pair of eyes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Current {
+    place: usize,
+    /// When it became that; `None` for the first.
+    since: Option<Instant>,
+}
+
+struct Saying {
+    endpoint: Arc<Endpoint>,
+    there: BlockRef,
+    ours: Option<BlockRef>,
+    at: Instant,
 }
 
 impl Pool {
+    /// Endpoints on the clock of this machine, of a network whose block time nobody told.
     pub fn new(network: NetworkId, endpoints: Vec<EndpointConfig>) -> Result<Self, ConfigError> {
+        Self::new_with(network, endpoints, PoolSettings::default())
+    }
+
+    pub fn new_with(
+        network: NetworkId,
+        endpoints: Vec<EndpointConfig>,
+        settings: PoolSettings,
+    ) -> Result<Self, ConfigError> {
         install_crypto();
-        let Some(first) = endpoints.first() else { return Err(ConfigError::NoEndpoints(network.to_string())) };
-        let client = http::client().map_err(|what| ConfigError::Endpoint { name: first.name.clone(), what })?;
-        let heads = Arc::new(Heads::new(endpoints.len()));
+        if endpoints.is_empty() {
+            return Err(ConfigError::NoEndpoints(network.to_string()));
+        }
+        let heads = Arc::new(Heads::new(endpoints.len(), settings.block_time));
+        let surroundings = Surroundings {
+            network: network.clone(),
+            heads,
+            time: settings.time,
+            block_time: settings.block_time,
+            road: settings.road,
+        };
+        let mut clients: Vec<(Route, Client)> = Vec::new();
         let mut names = HashSet::new();
         let mut made = Vec::with_capacity(endpoints.len());
         for (place, config) in endpoints.into_iter().enumerate() {
             if !names.insert(config.name.clone()) {
                 return Err(ConfigError::NameTaken(config.name));
             }
-            made.push(Arc::new(Endpoint::new(network.clone(), config, client.clone(), heads.clone(), place)?));
+            let client = client_for(&config, &mut clients)?;
+            made.push(Arc::new(Endpoint::new(config, client, surroundings.clone(), place)?));
         }
-        let shared = Shared { network, endpoints: made, heads, current: AtomicUsize::new(0) };
+        let shared = Shared {
+            network,
+            endpoints: made,
+            surroundings,
+            current: Mutex::default(),
+            probes: tokio::sync::Mutex::default(),
+            said: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -56,23 +111,33 @@ impl Pool {
         &self.shared.endpoints
     }
 
-    /// The usable ones, best first: the one in use, then the others as configured, laggards last. Where none is
-    /// usable, the least bad one alone; a distrusted one refuses its calls by itself.
+    /// The clock that the pool goes by.
+    pub fn time(&self) -> &Time {
+        &self.shared.surroundings.time
+    }
+
+    /// The usable ones, best first (see [`crate::choice`]). Where none is usable, the least bad one alone, which
+    /// refuses its calls by itself and says why.
     pub fn best(&self) -> Vec<Arc<Endpoint>> {
-        let current = self.shared.current.load(Ordering::Relaxed);
-        let mut ready: Vec<_> = self
-            .endpoints()
-            .iter()
-            .enumerate()
-            .filter(|(_, endpoint)| endpoint.usability() == Usability::Ready)
-            .map(|(place, endpoint)| (endpoint.lag() > LAG_BLOCKS, place != current, place, endpoint))
-            .collect();
-        ready.sort_unstable_by_key(|&(lags, other, place, _)| (lags, other, place));
-        if let Some(&(_, _, place, _)) = ready.first() {
-            self.shared.current.store(place, Ordering::Relaxed);
-            return ready.into_iter().map(|(.., endpoint)| endpoint.clone()).collect();
+        let now = self.time().now();
+        let mut candidates: Vec<Candidate> =
+            self.endpoints().iter().filter_map(|endpoint| endpoint.candidate(now)).collect();
+        let mut current = self.current();
+        let settled = current.since.is_none_or(|since| now.saturating_duration_since(since) >= STAY);
+        choice::sort(&mut candidates, Some(current.place), settled);
+        if let Some(first) = candidates.first() {
+            current.moves_to(first.place, now);
+            return candidates.iter().filter_map(|one| self.endpoints().get(one.place).cloned()).collect();
         }
         self.endpoints().iter().min_by_key(|endpoint| endpoint.usability()).cloned().into_iter().collect()
+    }
+
+    /// The usable ones that may have a block of this height, best first: whoever is known to be below it is not
+    /// asked. Where all of them are, all are asked, because what we know of their heads may be old.
+    pub fn for_height(&self, height: u64) -> Vec<Arc<Endpoint>> {
+        let best = self.best();
+        let able: Vec<_> = best.iter().filter(|endpoint| endpoint.may_have(height)).cloned().collect();
+        if able.is_empty() { best } else { able }
     }
 
     /// Asks one question of the best endpoint, and of the next where another may do better.
@@ -81,13 +146,22 @@ impl Pool {
         method: &'static str,
         params: &(impl Serialize + Sync + ?Sized),
     ) -> Result<(Arc<Endpoint>, Answer), RpcError> {
+        self.ask(async |endpoint| endpoint.call(method, params).await).await
+    }
+
+    /// Asks the best endpoint, and the next where another may do better. For questions of another kind than
+    /// [`Self::call`]'s.
+    pub async fn ask<T>(
+        &self,
+        question: impl AsyncFn(&Endpoint) -> Result<T, RpcError>,
+    ) -> Result<(Arc<Endpoint>, T), RpcError> {
         let mut worth_telling = None;
         let best = self.best();
         for endpoint in &best {
-            match endpoint.call(method, params).await {
+            match question(endpoint).await {
                 Ok(answer) => {
                     if worth_telling.as_ref().is_some_and(nodes_own_trouble) {
-                        self.shared.current.store(endpoint.place(), Ordering::Relaxed);
+                        self.current().moves_to(endpoint.place(), self.time().now());
                     }
                     return Ok((endpoint.clone(), answer));
                 }
@@ -110,9 +184,27 @@ impl Pool {
         })
     }
 
+    /// Lets those say who they are that are not used until they have: once per round, before anything is asked.
+    ///
+    /// `identify` asks the probe for what tells one chain from another and ends it with [`Probe::right`] or
+    /// [`Probe::wrong`]. Rounds wait for it only so long that a healthy node is back at once: a dead one is waited
+    /// for beside the work of the rounds that follow.
+    pub async fn welcome_back(&self, identify: impl Fn(Probe) -> BoxFuture<'static, ()>) {
+        // Somebody else is at it.
+        let Ok(mut under_way) = self.shared.probes.try_lock() else { return };
+        under_way.extend(self.endpoints().iter().filter_map(Probe::begin).map(identify));
+        if under_way.is_empty() {
+            return;
+        }
+        let anybody = self.endpoints().iter().any(|endpoint| endpoint.usability() == Usability::Ready);
+        let patience = if anybody { PROBES_BESIDE } else { PROBES_ALONE };
+        // Whoever is not done by then goes on with the next round.
+        drop(timeout(patience, async { while under_way.next().await.is_some() {} }).await);
+    }
+
     /// The highest head that any endpoint reported. It goes back only when the one who reported it is distrusted.
     pub fn head_seen(&self) -> u64 {
-        self.shared.heads.best()
+        self.shared.surroundings.heads.best()
     }
 
     /// How many distinct operators run the endpoints.
@@ -120,8 +212,55 @@ impl Pool {
         self.endpoints().iter().map(|endpoint| endpoint.operator()).collect::<HashSet<_>>().len()
     }
 
+    /// An endpoint said that this block stands at its height; ours there is the other, where we have one.
+    pub fn note_said(&self, endpoint: &Arc<Endpoint>, there: BlockRef, ours: Option<BlockRef>) {
+        let saying = Saying { endpoint: endpoint.clone(), there, ours, at: self.time().now() };
+        self.said().insert(endpoint.operator().clone(), saying);
+    }
+
+    /// What each operator last said, in the order of their names.
+    pub fn who_said_what(&self) -> Vec<Said> {
+        let now = self.time().now();
+        let said = |(operator, saying): (&Operator, &Saying)| {
+            let ours = saying.ours.filter(|ours| ours.height == saying.there.height);
+            Said {
+                operator: operator.as_str().to_owned(),
+                endpoint: saying.endpoint.name().to_owned(),
+                height: saying.there.height.0,
+                hash: saying.there.hash.to_string(),
+                ours: ours.map(|ours| ours.hash.to_string()),
+                agrees: ours.map(|ours| ours == saying.there),
+                seconds_ago: now.saturating_duration_since(saying.at).as_secs(),
+            }
+        };
+        self.said().iter().map(said).collect()
+    }
+
+    /// How each endpoint stands, in configured order.
+    pub fn health(&self) -> Vec<Health> {
+        let current = self.current().place;
+        let health = |endpoint: &Arc<Endpoint>| Health { current: endpoint.place() == current, ..endpoint.health() };
+        self.endpoints().iter().map(health).collect()
+    }
+
     pub fn network(&self) -> &NetworkId {
         &self.shared.network
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.shared.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn said(&self) -> MutexGuard<'_, BTreeMap<Operator, Saying>> {
+        self.shared.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn moves_to(&mut self, place: usize, now: Instant) {
+        if self.place != place {
+            *self = Self { place, since: Some(now) };
+        }
     }
 }
 
@@ -132,6 +271,17 @@ impl fmt::Debug for Pool {
             .field("endpoints", &self.shared.endpoints)
             .finish_non_exhaustive()
     }
+}
+
+/// The client of those endpoints before it that are reached in the same way, or a new one.
+fn client_for(config: &EndpointConfig, clients: &mut Vec<(Route, Client)>) -> Result<Client, ConfigError> {
+    let route = Route { connect_timeout: config.connect_timeout, proxy: config.proxy.clone() };
+    if let Some((_, client)) = clients.iter().find(|(known, _)| *known == route) {
+        return Ok(client.clone());
+    }
+    let client = http::client(&route).map_err(|what| ConfigError::Endpoint { name: config.name.clone(), what })?;
+    clients.push((route, client.clone()));
+    Ok(client)
 }
 
 /// Whether we should stay with whoever answered instead: not when the first merely lacked something.
@@ -153,32 +303,5 @@ fn rank(error: &RpcError) -> u8 {
         RpcError::Credentials(_) => 4,
         RpcError::Pruned(_) => 5,
         RpcError::Unsupported(_) | RpcError::Rejected { .. } | RpcError::Split { .. } => 6,
-    }
-}
-
-/// The highest head each endpoint claimed.
-#[derive(Debug)]
-pub(crate) struct Heads(Vec<AtomicU64>);
-
-impl Heads {
-    fn new(endpoints: usize) -> Self {
-        Self((0..endpoints).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    pub(crate) fn claim(&self, place: usize, height: u64) {
-        if let Some(claimed) = self.0.get(place) {
-            claimed.fetch_max(height, Ordering::Relaxed);
-        }
-    }
-
-    /// A liar's head would make laggards of all others for ever.
-    pub(crate) fn forget(&self, place: usize) {
-        if let Some(claimed) = self.0.get(place) {
-            claimed.store(0, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn best(&self) -> u64 {
-        self.0.iter().map(|claimed| claimed.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 }

@@ -21,6 +21,18 @@ pub(crate) fn one(method: &str, id: u64, http: &http::Reply) -> Result<Answer, R
     }
 }
 
+/// The answer to a question by REST: the whole body, where neither its status nor it itself says that it is none.
+pub(crate) fn rest(route: &str, http: &http::Reply) -> Result<Answer, RpcError> {
+    let whole = envelope::bounded(&http.body);
+    if let Some(refusal) = classify::rest(route, http, whole == Ok(true)) {
+        return Err(refusal);
+    }
+    match whole {
+        Ok(_) => Ok(Answer::new(http.body.clone())),
+        Err(fault) => Err(malformed(fault.what())),
+    }
+}
+
 /// The answers to the questions `first_id`, `first_id + 1`, …, in their order.
 pub(crate) fn many(
     methods: &[&'static str],

@@ -1,5 +1,7 @@
 //! What of other people's words and of our URLs may be shown.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 use crate::secret::Secret;
@@ -46,6 +48,25 @@ impl Redactor {
         self.keys.extend(words.map(str::to_owned));
     }
 
+    /// The bytes with our keys replaced, and nothing else changed.
+    pub(crate) fn scrub<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut clean = Cow::Borrowed(bytes);
+        for key in self.keys.iter().filter(|key| !key.is_empty()) {
+            let mut without = Vec::new();
+            let mut rest = 0;
+            for at in memchr::memmem::find_iter(&clean, key.as_bytes()) {
+                without.extend_from_slice(&clean[rest..at]);
+                without.extend_from_slice(b"***");
+                rest = at + key.len();
+            }
+            if rest > 0 {
+                without.extend_from_slice(&clean[rest..]);
+                clean = Cow::Owned(without);
+            }
+        }
+        clean
+    }
+
     /// The text as one bounded line, our keys replaced.
     pub(crate) fn clean(&self, text: &str) -> String {
         let redacted = self.keys.iter().filter(|key| !key.is_empty()).fold(text.to_owned(), |text, key| {
@@ -68,6 +89,15 @@ mod tests {
         redactor.learn(&Secret::new("Bearer abcdefabcdefabcdef"));
         let cleaned = redactor.clean("0123456789abcdef fedcba9876543210 abcdefabcdefabcdef pa55 in /v3/");
         assert_eq!(cleaned, "*** *** *** *** in /v3/");
+    }
+
+    #[test]
+    fn a_body_that_repeats_our_key_is_kept_without_it() {
+        let mut redactor = Redactor::default();
+        redactor.learn(&Secret::new("Bearer abcdefabcdefabcdef"));
+        let body = b"{\"error\":\"abcdefabcdefabcdef is no key, abcdefabcdefabcdef!\",\"line\":\"a\nb\"}\xff";
+        assert_eq!(&*redactor.scrub(body), b"{\"error\":\"*** is no key, ***!\",\"line\":\"a\nb\"}\xff");
+        assert!(matches!(redactor.scrub(b"nothing of ours"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -3,30 +3,33 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::breaker::{Breakers, Outcome, Refused, State};
+use crate::config::BreakerSettings;
 use crate::error::RpcError;
+use crate::health::{BreakerHealth, Transition};
 
-/// One failure is an accident, two a coincidence; after the third in a row others go first.
-const FAILURES_BEFORE_REST: u32 = 3;
-/// A node that is down is asked again this often at the latest: it costs one failed call a minute.
-const REST_MAX: Duration = Duration::from_mins(1);
 /// No provider gets to silence us for longer than this by a header of its own.
 pub(crate) const COOL_DOWN_MAX: Duration = Duration::from_mins(5);
 /// Long enough that a lying node is no longer in the middle of its lie; short enough that two honest
 /// operators are not turned into one for an hour by a single bad cache.
 pub(crate) const DISTRUST: Duration = Duration::from_mins(10);
+/// A failure weighs half as much after this: a node that was down this morning is no worse for it.
+const ERRORS_HALVE: Duration = Duration::from_mins(1);
+/// One of so many: the weight of the newest request in the error rate.
+const ERRORS_WINDOW: u32 = 16;
+const MILLION: u32 = 1_000_000;
 
 /// Whether an endpoint can be used, better first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Usability {
     Ready,
-    /// Failed several times; may be tried where nothing better is there.
-    Resting(Duration),
     /// Asked us to leave it alone: it is not called.
     Cooling(Duration),
-    /// Was distrusted; may be asked who it is, and nothing else counts until it is trusted again.
+    /// Failed too often: it is not called.
+    Open(Duration),
+    /// May be asked who it is, and nothing else, until it said so rightly.
     AwaitsProbe,
     /// Is not called.
     Distrusted(Duration),
@@ -38,67 +41,186 @@ struct Distrust {
     until: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Standing {
-    head: Option<u64>,
-    failures: u32,
-    resting_until: Option<Instant>,
+    head: Option<(u64, Instant)>,
+    breakers: Breakers,
+    /// A probe of its identity is under way.
+    probing: bool,
+    /// It was asked who it is and did not say.
+    unidentified: bool,
     cooling_until: Option<Instant>,
     distrust: Option<Distrust>,
     requests: BTreeMap<&'static str, u64>,
+    today: (u64, BTreeMap<&'static str, u64>),
+    errors: BTreeMap<&'static str, u64>,
     last_error: Option<String>,
-    latency: Option<Duration>,
+    /// Of single questions, by method: a batch takes as long as its size.
+    latency: BTreeMap<&'static str, Duration>,
+    /// In millionths, as it was then.
+    error_rate: (u32, Instant),
     went_back: u64,
 }
 
 impl Standing {
+    pub(crate) fn new(breaker: BreakerSettings, now: Instant) -> Self {
+        Self {
+            head: None,
+            breakers: Breakers::new(breaker),
+            probing: false,
+            unidentified: false,
+            cooling_until: None,
+            distrust: None,
+            requests: BTreeMap::new(),
+            today: (0, BTreeMap::new()),
+            errors: BTreeMap::new(),
+            last_error: None,
+            latency: BTreeMap::new(),
+            error_rate: (0, now),
+            went_back: 0,
+        }
+    }
+
     pub(crate) fn usability(&self, now: Instant) -> Usability {
         let left = |until: Instant| Some(until.saturating_duration_since(now)).filter(|left| !left.is_zero());
-        if let Some(distrust) = &self.distrust {
-            return left(distrust.until).map_or(Usability::AwaitsProbe, Usability::Distrusted);
+        if let Some(left) = self.distrust.as_ref().and_then(|distrust| left(distrust.until)) {
+            return Usability::Distrusted(left);
         }
         if let Some(left) = self.cooling_until.and_then(left) {
             return Usability::Cooling(left);
         }
-        self.resting_until.and_then(left).map_or(Usability::Ready, Usability::Resting)
+        match self.breakers.endpoint().state(now) {
+            State::Open(left) => Usability::Open(left),
+            State::Closed if self.distrust.is_none() && !self.unidentified => Usability::Ready,
+            State::Closed | State::HalfOpen => Usability::AwaitsProbe,
+        }
     }
 
-    pub(crate) fn asked(&mut self, method: &'static str) {
-        *self.requests.entry(method).or_default() += 1;
+    /// Whether it may be asked now who it is. Not only where it must be: one that fails with a single method is asked
+    /// as well, to learn whether it is the method.
+    pub(crate) fn awaits_probe(&self, now: Instant) -> bool {
+        let asked_anyway = match self.usability(now) {
+            Usability::AwaitsProbe => true,
+            Usability::Ready => self.breakers.awaits_probe(now),
+            Usability::Cooling(_) | Usability::Open(_) | Usability::Distrusted(_) => false,
+        };
+        asked_anyway && !self.probing
     }
 
-    /// What came of a request, and how long it took.
-    pub(crate) fn answered(&mut self, error: Option<&RpcError>, took: Duration, now: Instant) {
+    /// True where the probe may go.
+    pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
+        let may = self.awaits_probe(now);
+        if may {
+            self.probing = true;
+            self.breakers.begin_probe(now);
+        }
+        may
+    }
+
+    /// How its probe ended: `Served` where it is who it should be. True where it was distrusted until now.
+    pub(crate) fn probed(&mut self, outcome: Outcome, now: Instant) -> bool {
+        self.probing = false;
+        self.breakers.probed(outcome, now);
+        match outcome {
+            Outcome::Served => {
+                self.unidentified = false;
+                self.distrust.take().is_some()
+            }
+            Outcome::Failed | Outcome::Nothing => false,
+        }
+    }
+
+    /// It is not used until it has said who it is.
+    pub(crate) fn doubt(&mut self) {
+        self.unidentified = true;
+    }
+
+    /// Whether questions for these methods may be sent, and which methods they probe.
+    pub(crate) fn admit(&mut self, methods: &[&'static str], now: Instant) -> Result<Vec<&'static str>, Refused> {
+        self.breakers.admit(methods, now)
+    }
+
+    /// Nobody waited for the answer to a question that probed these methods.
+    pub(crate) fn abandoned(&mut self, probed: &[&'static str], now: Instant) {
+        let outcomes: Vec<_> = probed.iter().map(|method| (*method, Outcome::Nothing)).collect();
+        self.breakers.answered(&outcomes, probed, now);
+    }
+
+    /// The methods whose breakers are not closed.
+    pub(crate) fn broken(&self, now: Instant) -> Vec<&'static str> {
+        self.breakers.broken(now).map(|(method, _)| method).collect()
+    }
+
+    pub(crate) fn asked(&mut self, methods: &[&'static str], day: u64) {
+        if self.today.0 != day {
+            self.today = (day, BTreeMap::new());
+        }
+        for method in methods {
+            *self.requests.entry(method).or_default() += 1;
+            *self.today.1.entry(method).or_default() += 1;
+        }
+    }
+
+    /// What came of a request, for each method it asked for, and how long it took.
+    pub(crate) fn answered(
+        &mut self,
+        outcomes: &[(&'static str, Option<&RpcError>)],
+        probed: &[&'static str],
+        took: Option<Duration>,
+        now: Instant,
+    ) {
+        if let Some(took) = took {
+            self.timed(outcomes, took);
+        }
+        for (_, error) in outcomes {
+            self.note(*error, now);
+        }
+        let failed = outcomes.iter().all(|(_, error)| error.is_some_and(is_trouble));
+        self.rate(failed, now);
+        let outcomes: Vec<_> = outcomes.iter().map(|(method, error)| (*method, outcome(*error))).collect();
+        self.breakers.answered(&outcomes, probed, now);
+    }
+
+    fn timed(&mut self, outcomes: &[(&'static str, Option<&RpcError>)], took: Duration) {
+        let kind = match outcomes {
+            [] => return,
+            [(method, _)] => method,
+            // A kind of its own: whoever is only asked in batches, as for heads, is no stranger.
+            _ => "batch",
+        };
         // An eighth of the new one: steady over some ten calls.
-        self.latency = Some(self.latency.map_or(took, |old| (old * 7 + took) / 8));
-        if let Some(error) = error {
-            self.last_error = Some(error.to_string());
+        self.latency.entry(kind).and_modify(|old| *old = (*old * 7 + took) / 8).or_insert(took);
+    }
+
+    /// Remembers an error and keeps to what it asks for.
+    pub(crate) fn note(&mut self, error: Option<&RpcError>, now: Instant) {
+        let Some(error) = error else { return };
+        self.last_error = Some(error.to_string());
+        *self.errors.entry(error.class()).or_default() += 1;
+        if let RpcError::CoolDown { wait, .. } = error {
+            self.cooling_until = self.cooling_until.max(Some(now + (*wait).min(COOL_DOWN_MAX)));
         }
-        match error {
-            Some(RpcError::TryOther { .. } | RpcError::Malformed(_) | RpcError::Credentials(_)) => {
-                self.failures = self.failures.saturating_add(1);
-                if let Some(over) = self.failures.checked_sub(FAILURES_BEFORE_REST) {
-                    let rest = Duration::from_secs(1 << over.min(6)).min(REST_MAX);
-                    self.resting_until = Some(now + rest);
-                }
-            }
-            Some(RpcError::CoolDown { wait, .. }) => {
-                let until = now + (*wait).min(COOL_DOWN_MAX);
-                self.cooling_until = self.cooling_until.max(Some(until));
-            }
-            // The node is well; it is the question that it could not answer.
-            None
-            | Some(
-                RpcError::Split { .. }
-                | RpcError::NotYet(_)
-                | RpcError::Pruned(_)
-                | RpcError::Unsupported(_)
-                | RpcError::Rejected { .. },
-            ) => {
-                self.failures = 0;
-                self.resting_until = None;
-            }
-        }
+    }
+
+    fn rate(&mut self, failed: bool, now: Instant) {
+        let old = self.error_millionths(now);
+        let new = if failed { MILLION / ERRORS_WINDOW } else { 0 };
+        self.error_rate = (old - old / ERRORS_WINDOW + new, now);
+    }
+
+    fn error_millionths(&self, now: Instant) -> u32 {
+        let (rate, then) = self.error_rate;
+        let halvings = now.saturating_duration_since(then).as_secs() / ERRORS_HALVE.as_secs();
+        rate.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0)
+    }
+
+    pub(crate) fn error_permille(&self, now: Instant) -> u32 {
+        self.error_millionths(now) / 1_000
+    }
+
+    /// That of its quickest method.
+    pub(crate) fn latency(&self) -> Option<Duration> {
+        self.latency.values().min().copied()
     }
 
     /// True where this is news.
@@ -110,13 +232,26 @@ impl Standing {
         news
     }
 
-    /// True where it was distrusted.
-    pub(crate) fn trust_again(&mut self) -> bool {
-        self.distrust.take().is_some()
-    }
-
     pub(crate) fn distrusted(&self) -> Option<&str> {
         self.distrust.as_ref().map(|distrust| distrust.reason.as_str())
+    }
+
+    /// A person ends the time of distrust. It is trusted when it has said who it is.
+    pub(crate) fn reconsider(&mut self, now: Instant) {
+        if let Some(distrust) = &mut self.distrust {
+            distrust.until = now;
+        }
+    }
+
+    /// A person says that it is well: it is called again at once, unless it is distrusted.
+    pub(crate) fn reset(&mut self) {
+        self.breakers.reset();
+        self.cooling_until = None;
+    }
+
+    /// What it said was an answer, and cannot be right.
+    pub(crate) fn remark(&mut self, what: String) {
+        self.last_error = Some(what);
     }
 
     pub(crate) fn last_error(&self) -> Option<&str> {
@@ -124,172 +259,92 @@ impl Standing {
     }
 
     /// The latest head it claimed; false where it is lower than the one before.
-    pub(crate) fn claimed(&mut self, head: u64) -> bool {
-        let forward = self.head.is_none_or(|before| before <= head);
+    pub(crate) fn claimed(&mut self, head: u64, now: Instant) -> bool {
+        let forward = self.head.is_none_or(|(before, _)| before <= head);
         if !forward {
             self.went_back += 1;
         }
-        self.head = Some(head);
+        self.head = Some((head, now));
         forward
     }
 
     /// A block it has shown: its head is not below.
-    pub(crate) fn has(&mut self, height: u64) {
-        self.head = self.head.max(Some(height));
+    pub(crate) fn has(&mut self, height: u64, now: Instant) {
+        if self.head.is_none_or(|(before, _)| before <= height) {
+            self.head = Some((height, now));
+        }
     }
 
-    /// How many blocks it is behind the best head; `None` where it never said.
-    pub(crate) fn lag(&self, best: u64) -> Option<u64> {
-        self.head.map(|head| best.saturating_sub(head))
+    /// Its latest head, and when it was heard.
+    pub(crate) const fn head(&self) -> Option<(u64, Instant)> {
+        self.head
     }
 
-    pub(crate) fn health(&self, identity: Identity, best: u64, now: Instant) -> Health {
-        let usability = self.usability(now);
-        let left = |left: Duration| left.as_secs().max(1);
-        Health {
-            name: identity.name,
-            operator: identity.operator,
-            shown_url: identity.shown_url,
-            usable: usability == Usability::Ready,
-            head: self.head,
-            lag: self.lag(best),
-            heads_went_back: self.went_back,
-            consecutive_failures: self.failures,
-            cooling_seconds: match usability {
-                Usability::Resting(wait) | Usability::Cooling(wait) | Usability::Distrusted(wait) => Some(left(wait)),
-                Usability::Ready | Usability::AwaitsProbe => None,
-            },
-            distrusted: self.distrusted().map(str::to_owned),
-            requests: self.requests.clone(),
-            last_error: self.last_error.clone(),
-            latency_us: self.latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
+    pub(crate) const fn went_back(&self) -> u64 {
+        self.went_back
+    }
+
+    pub(crate) const fn consecutive_failures(&self) -> u32 {
+        self.breakers.failures()
+    }
+
+    pub(crate) const fn requests(&self) -> &BTreeMap<&'static str, u64> {
+        &self.requests
+    }
+
+    pub(crate) fn requests_of(&self, day: u64) -> BTreeMap<&'static str, u64> {
+        if self.today.0 == day { self.today.1.clone() } else { BTreeMap::new() }
+    }
+
+    pub(crate) const fn errors(&self) -> &BTreeMap<&'static str, u64> {
+        &self.errors
+    }
+
+    pub(crate) fn breaker(&self, now: Instant) -> BreakerHealth {
+        let breaker = self.breakers.endpoint();
+        let state = breaker.state(now);
+        let counts = breaker.transitions();
+        let transition = |from, to, times| Transition { from, to, times };
+        BreakerHealth {
+            state: state.name(),
+            opened: breaker.opened(),
+            closes_in_seconds: if let State::Open(left) = state { Some(whole_seconds(left)) } else { None },
+            methods: self.breakers.broken(now).map(|(method, state)| (method, state.name())).collect(),
+            transitions: [
+                transition("closed", "open", counts.closed_to_open),
+                transition("open", "half_open", counts.open_to_half_open),
+                transition("half_open", "closed", counts.half_open_to_closed),
+                transition("half_open", "open", counts.half_open_to_open),
+                transition("open", "closed", counts.open_to_closed),
+            ],
         }
     }
 }
 
-/// Who the endpoint is, for its health.
-pub(crate) struct Identity {
-    pub(crate) name: String,
-    pub(crate) operator: String,
-    pub(crate) shown_url: String,
+/// Rounded up to one: "0 seconds" would say that it is over.
+pub(crate) fn whole_seconds(left: Duration) -> u64 {
+    left.as_secs().max(1)
 }
 
-/// An endpoint's standing, for people and metrics.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Health {
-    pub name: String,
-    pub operator: String,
-    /// Scheme and host.
-    pub shown_url: String,
-    /// Whether it is asked now.
-    pub usable: bool,
-    /// The latest head it claimed.
-    pub head: Option<u64>,
-    /// Blocks behind the best head of the pool.
-    pub lag: Option<u64>,
-    /// How often it claimed a lower head than before.
-    pub heads_went_back: u64,
-    pub consecutive_failures: u32,
-    /// Seconds until it is asked again.
-    pub cooling_seconds: Option<u64>,
-    pub distrusted: Option<String>,
-    /// Questions asked, by method.
-    pub requests: BTreeMap<&'static str, u64>,
-    pub last_error: Option<String>,
-    /// Moving average.
-    pub latency_us: Option<u64>,
+fn is_trouble(error: &RpcError) -> bool {
+    outcome(Some(error)) != Outcome::Served
+}
+
+fn outcome(error: Option<&RpcError>) -> Outcome {
+    match error {
+        Some(RpcError::TryOther { .. } | RpcError::Malformed(_) | RpcError::Credentials(_)) => Outcome::Failed,
+        Some(RpcError::CoolDown { .. }) => Outcome::Nothing,
+        // The node is well; it is the question that it could not answer.
+        None
+        | Some(
+            RpcError::Split { .. }
+            | RpcError::NotYet(_)
+            | RpcError::Pruned(_)
+            | RpcError::Unsupported(_)
+            | RpcError::Rejected { .. },
+        ) => Outcome::Served,
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn failed(standing: &mut Standing, times: u32, now: Instant) {
-        for _ in 0..times {
-            standing.answered(Some(&RpcError::try_other("")), SECOND, now);
-        }
-    }
-
-    #[test]
-    fn the_third_failure_in_a_row_rests_it_and_each_further_one_doubles_the_rest_up_to_a_minute() {
-        let (mut standing, now) = (Standing::default(), Instant::now());
-        failed(&mut standing, 2, now);
-        assert_eq!(standing.usability(now), Usability::Ready);
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            failed(&mut standing, 1, now);
-            assert_eq!(standing.usability(now), Usability::Resting(SECOND * seconds));
-        }
-        assert_eq!(standing.usability(now + SECOND * 60), Usability::Ready);
-        standing.answered(None, SECOND, now);
-        assert_eq!(standing.usability(now), Usability::Ready);
-    }
-
-    #[test]
-    fn an_answer_that_the_node_cannot_help_clears_its_failures() {
-        let now = Instant::now();
-        for error in [
-            RpcError::Split { hint: None },
-            RpcError::NotYet(String::new()),
-            RpcError::Pruned(String::new()),
-            RpcError::Unsupported(String::new()),
-            RpcError::Rejected { code: 0, message: String::new() },
-        ] {
-            let mut standing = Standing::default();
-            failed(&mut standing, 5, now);
-            standing.answered(Some(&error), SECOND, now);
-            assert_eq!(standing.usability(now), Usability::Ready, "{error}");
-        }
-    }
-
-    #[test]
-    fn a_cool_down_is_kept_through_good_answers_and_never_exceeds_its_bound() {
-        let (mut standing, now) = (Standing::default(), Instant::now());
-        let wait = |wait| RpcError::CoolDown { wait, detail: String::new() };
-        standing.answered(Some(&wait(Duration::MAX)), SECOND, now);
-        // Answers to questions that were on their way already.
-        standing.answered(None, SECOND, now);
-        standing.answered(Some(&wait(SECOND)), SECOND, now);
-        assert_eq!(standing.usability(now), Usability::Cooling(COOL_DOWN_MAX));
-        assert_eq!(standing.usability(now + COOL_DOWN_MAX), Usability::Ready);
-    }
-
-    #[test]
-    fn reading_an_old_block_makes_no_laggard() {
-        let mut standing = Standing::default();
-        assert!(standing.claimed(100));
-        standing.has(7);
-        assert_eq!((standing.lag(100), standing.went_back), (Some(0), 0));
-        standing.has(103);
-        assert_eq!(standing.lag(103), Some(0));
-        assert!(!standing.claimed(90), "a head that goes back is one");
-    }
-
-    #[test]
-    fn distrust_ends_only_with_a_probe_after_its_time() {
-        let (mut standing, now) = (Standing::default(), Instant::now());
-        assert!(standing.distrust("a lie".to_owned(), now));
-        assert!(!standing.distrust("a lie".to_owned(), now), "told twice");
-        assert!(standing.distrust("another lie".to_owned(), now));
-        standing.answered(None, SECOND, now);
-        assert_eq!(standing.usability(now), Usability::Distrusted(DISTRUST));
-        assert_eq!(standing.usability(now + DISTRUST * 10), Usability::AwaitsProbe);
-        assert!(standing.trust_again());
-        assert_eq!(standing.usability(now), Usability::Ready);
-        assert!(!standing.trust_again());
-    }
-
-    #[test]
-    fn the_less_bad_comes_first() {
-        let order = [
-            Usability::Ready,
-            Usability::Resting(SECOND),
-            Usability::Resting(SECOND * 2),
-            Usability::Cooling(SECOND),
-            Usability::AwaitsProbe,
-            Usability::Distrusted(SECOND),
-        ];
-        assert!(order.is_sorted());
-    }
-}
+mod tests;

@@ -55,6 +55,7 @@ scopes! {
     KeysRead = "keys:read" (operator);
     KeysWrite = "keys:write" (operator);
     NetworksRead = "networks:read";
+    NetworksWrite = "networks:write" (operator);
     TenantsRead = "tenants:read" (operator);
     TenantsWrite = "tenants:write" (operator);
     ThresholdsWrite = "thresholds:write" (operator);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use amn_core::timestamp::Timestamp;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::auth::{bearer, hash_key};
 use super::networks::{self, Health};
 use super::problem::{Code, Problem};
-use super::{App, AppState, json_answer};
+use super::{App, AppState, json_answer, nodes};
 use crate::store::read;
 
 /// An orchestrator asks often and waits for little.
@@ -25,16 +26,23 @@ pub async fn alive() -> Response {
 /// Ready: the database answers, and no network lags behind its own block time or stands halted.
 pub async fn ready(State(app): App) -> Response {
     let now = app.clock.now();
-    let Ok(Ok(rows)) = tokio::time::timeout(READY_WITHIN, read::networks::list(&app.pool)).await else {
+    let Ok(Ok((all, ready))) = tokio::time::timeout(READY_WITHIN, briefs(&app, now)).await else {
         let answer = json!({ "database": "unavailable", "networks": [], "status": "not_ready" });
         return json_answer(StatusCode::SERVICE_UNAVAILABLE, &answer).into_response();
     };
-    let mut all: Vec<Value> = Vec::new();
-    let mut ready = true;
+    let (status, word) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
+    json_answer(status, &json!({ "database": "ok", "networks": all, "status": word })).into_response()
+}
+
+/// What is said of every network that is served here, and whether all of them are well.
+async fn briefs(app: &AppState, now: Timestamp) -> Result<(Vec<Value>, bool), Problem> {
+    let rows = read::networks::list(&app.pool).await?;
+    let (mut all, mut ready) = (Vec::new(), true);
     for id in app.chains.networks() {
         if let Some(network) = rows.iter().find(|network| network.id == id) {
-            ready &= networks::health(network, true, now) == Health::Ok;
-            all.push(networks::brief(network, true, now));
+            let told = nodes::told(app, &id, now).await?;
+            ready &= networks::health(network, true, told.as_ref(), now) == Health::Ok;
+            all.push(networks::brief(network, true, told.as_ref(), now));
         } else {
             ready = false;
             all.push(json!({
@@ -43,8 +51,7 @@ pub async fn ready(State(app): App) -> Response {
             }));
         }
     }
-    let (status, word) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not_ready") };
-    json_answer(status, &json!({ "database": "ok", "networks": all, "status": word })).into_response()
+    Ok((all, ready))
 }
 
 pub async fn metrics(State(app): App) -> Response {

@@ -92,6 +92,7 @@ pub async fn create(
     tx.commit().await?;
     app.wake.notify_one();
     let (id, network) = (new.id, &new.network);
+    (app.look)(network);
     tracing::info!(intent.id = %id, network = %network, "created intent {id} on {network}");
     Ok(created(201, &answer, false))
 }

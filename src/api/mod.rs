@@ -15,9 +15,11 @@ mod intents;
 mod keys;
 mod layers;
 mod networks;
+mod nodes;
 pub mod openapi;
 mod page;
 pub mod problem;
+mod rescans;
 mod routes;
 mod tenants;
 mod thresholds;
@@ -33,6 +35,7 @@ use axum::response::IntoResponse;
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use self::chains::Chains;
 use self::commands::Decide;
@@ -41,6 +44,9 @@ use crate::clock::{Clock, Ids};
 
 pub use self::endpoints::EVENTS;
 pub use self::routes::{Route, routes};
+
+/// Says what is known of a network's nodes.
+pub type Report = Arc<dyn Fn(&NetworkId) -> Option<Value> + Send + Sync>;
 
 /// What requests are answered with.
 pub struct AppState {
@@ -51,8 +57,12 @@ pub struct AppState {
     pub decide: Arc<dyn Decide>,
     /// The text of `/metrics`.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// What the daemon knows of a network's endpoints (health, operator), for `/v1/networks`.
-    pub endpoints: Arc<dyn Fn(&NetworkId) -> Value + Send + Sync>,
+    /// Who this process is, among those that report of their nodes.
+    pub daemon: Uuid,
+    /// What this process itself knows of a network's nodes; `None` where it asks none.
+    pub report: Report,
+    /// Asks for a look at a network, because something is awaited there.
+    pub look: Arc<dyn Fn(&NetworkId) + Send + Sync>,
     /// Rung after every commit that may have made events.
     pub wake: Arc<Notify>,
     /// [`auth::hash_key`] of the operator's key from the configuration.

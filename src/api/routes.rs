@@ -8,7 +8,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::AppState;
 use super::auth::{Access, Scope};
-use super::{deliveries, deposits, endpoints, events, health, intents, keys, networks, openapi, tenants, thresholds};
+use super::{
+    deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans, tenants,
+    thresholds,
+};
 
 type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;
 
@@ -78,7 +81,7 @@ where
 #[rustfmt::skip]
 pub fn routes() -> Vec<Route> {
     use Scope::{
-        DeliveriesRead, DeliveriesWrite, DepositsRead, DepositsWrite, EndpointsRead, EndpointsWrite, EventsRead, IntentsRead, IntentsWrite, KeysRead, KeysWrite, NetworksRead,
+        DeliveriesRead, DeliveriesWrite, DepositsRead, DepositsWrite, EndpointsRead, EndpointsWrite, EventsRead, IntentsRead, IntentsWrite, KeysRead, KeysWrite, NetworksRead, NetworksWrite,
         TenantsRead, TenantsWrite, ThresholdsWrite,
     };
     let key = Access::Key;
@@ -131,10 +134,16 @@ pub fn routes() -> Vec<Route> {
 
         route("GET /v1/networks", key(NetworksRead), (200, "NetworkList"), "Networks with their lag and health.", networks::list),
         route("GET /v1/networks/{network}", key(NetworksRead), (200, "Network"), "One network.", networks::get),
+        route("POST /v1/networks/{network}/endpoints/{endpoint}/reset", key(NetworksWrite), (200, "NodeReset"), "Use a node again that is left alone, audited; with trust also one that is distrusted, once it has said who it is.", nodes::reset)
+            .may_read("ResetWish"),
         route("GET /v1/networks/{network}/thresholds", key(NetworksRead), (200, "Thresholds"), "The confirmation policy in force.", thresholds::get),
         route("PUT /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Override the policy of the network's file, at once and audited.", thresholds::put)
             .reads("Policy"),
         route("DELETE /v1/networks/{network}/thresholds", key(ThresholdsWrite), (200, "Thresholds"), "Go back to the policy of the network's file.", thresholds::delete),
+
+        route("GET /v1/networks/{network}/rescans", key(NetworksRead), (200, "RescanList"), "Heights that are or were read once more, what is under way first.", rescans::list),
+        route("POST /v1/networks/{network}/rescans", key(NetworksWrite), (202, "Rescan"), "Have covered heights read once more; what was missed there is credited. Audited; asking again while it is under way changes nothing.", rescans::ask)
+            .reads("NewRescan"),
 
         route("GET /v1/tenants", key(TenantsRead), (200, "TenantPage"), "List tenants by name.", tenants::list)
             .takes(&["cursor", "limit"]),

@@ -46,6 +46,11 @@ pub fn network(text: &str) -> Result<NetworkId, String> {
     if plain { Ok(NetworkId::new(text)) } else { Err("lowercase letters, digits and hyphens, at most 40".to_owned()) }
 }
 
+/// The name of a node, as configurations write it.
+pub fn node(text: &str) -> Result<String, String> {
+    network(text).map(|name| name.to_string())
+}
+
 /// The name of a tenant.
 pub fn tenant(text: &str) -> Result<String, String> {
     let plain = (1..=64).contains(&text.len())

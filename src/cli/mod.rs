@@ -14,9 +14,13 @@ mod keys;
 mod networks;
 mod nodes;
 mod office;
+mod record;
+mod replay;
+mod rescan;
 mod show;
 mod tenants;
 mod thresholds;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +60,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until it is told to stop.
-    Run,
+    Run {
+        /// Write every exchange with the nodes, and what is asked meanwhile, into a folder of each network below this.
+        #[arg(long, value_name = "DIR")]
+        record: Option<PathBuf>,
+    },
     /// Bring the database's schema up to this binary.
     Migrate,
     /// Play the whole story on a chain of its own: payments, reorgs, a crash, and what the receiver hears.
@@ -65,8 +73,14 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Run a scenario against its real nodes and write down every exchange, so that it can be played again.
+    Record(record::Record),
+    /// Play a recorded scenario on a virtual clock, and compare what is told with what is expected.
+    Replay(replay::Replay),
     /// Check the configuration, the database and every endpoint, and say what to do about what is wrong.
     Check,
+    /// Stand before a node and spoil its answers on purpose, by rule and seed: a test of clients, ours and others.
+    Torture(torture::Torture),
     /// Payment intents: what is expected, and what came.
     #[command(subcommand)]
     Intents(intents::Command),
@@ -76,6 +90,8 @@ enum Command {
     /// Networks: where each stands, and going on after a halt.
     #[command(subcommand)]
     Networks(networks::Command),
+    /// Read covered heights once more, and credit what was missed there.
+    Rescan(rescan::Rescan),
     /// Confirmation policies: when money may be believed.
     #[command(subcommand)]
     Thresholds(thresholds::Command),
@@ -133,14 +149,17 @@ impl Cli {
             amn_scanner::demo::run(amn_scanner::demo::Wishes::usual(keep)?).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        if let Command::Torture(torture) = self.command {
+            return torture.run(screen).await;
+        }
         let loaded = Config::load(self.config.as_deref(), environment_variables());
         let mut config = match loaded {
             Err(errors) if matches!(self.command, Command::Check) => return Ok(check::refused(&errors, screen)),
             loaded => loaded?,
         };
-        if matches!(self.command, Command::Run) {
+        if let Command::Run { record } = self.command {
             let metrics = telemetry::start(&config.log).map_err(|error| Wrong(error.to_string()))?;
-            let exit = daemon::run(config, metrics).await.map_err(start_error)?;
+            let exit = daemon::run(config, metrics, record.as_deref()).await.map_err(start_error)?;
             return Ok(ExitCode::from(exit as u8));
         }
         let filter = if self.verbose { "info,sqlx=warn" } else { "error" };
@@ -148,11 +167,12 @@ impl Cli {
         amn_rpc::install_crypto();
         // One command needs few at a time, and the daemon needs the rest.
         config.database.max_connections = config.database.max_connections.min(4);
-        if matches!(self.command, Command::Migrate) {
-            return migrate(&config, screen).await;
-        }
-        if matches!(self.command, Command::Check) {
-            return Ok(check::run(&config, screen).await);
+        match self.command {
+            Command::Replay(replay) => return replay.run(&config, screen).await,
+            Command::Record(record) => return record.run(&config, screen).await,
+            Command::Migrate => return migrate(&config, screen).await,
+            Command::Check => return Ok(check::run(&config, screen).await),
+            _ => {}
         }
         let office = Office::open(&config).await?;
         let done = self.command.carry_out(&office, screen).await;
@@ -164,10 +184,13 @@ impl Cli {
 impl Command {
     async fn carry_out(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
-            Self::Run | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
+            // They need no office.
+            Self::Run { .. } | Self::Migrate | Self::Check | Self::Demo { .. } => Ok(()),
+            Self::Record(_) | Self::Replay(_) | Self::Torture(_) => Ok(()),
             Self::Intents(command) => command.run(office, screen).await,
             Self::Deposits(command) => command.run(office, screen).await,
             Self::Networks(command) => command.run(office, screen).await,
+            Self::Rescan(rescan) => rescan.run(office, screen).await,
             Self::Thresholds(command) => command.run(office, screen).await,
             Self::Deliveries(command) => command.run(office, screen).await,
             Self::Endpoints(command) => command.run(office, screen).await,

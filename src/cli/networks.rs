@@ -1,19 +1,31 @@
-//! `networks`: where each stands, and going on after a halt.
+//! `networks`: where each stands, what its nodes are worth, going on after a halt, using a node again.
+
+mod tables;
 
 use amn_core::block::{Hash, NetworkId};
 use amn_core::engine;
+use amn_core::timestamp::Timestamp;
 use anyhow::Result;
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::office::Office;
-use super::show::{Page, Screen, rows, text};
+use super::show::{Screen, rows};
 use super::{arguments, nodes};
+
+/// A daemon says what it knows of its nodes every two seconds; what is older is history.
+const SAID_LATELY_MS: i64 = 15_000;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Every network with its lag, its halt, and its endpoints, which are asked for their heads.
+    /// Every network with its lag, its halt, its nodes and what their operators say. Where no daemon has said so of
+    /// late, the nodes are asked for their heads.
     List,
+    /// One network, with what each of its nodes was asked and how it failed.
+    Show {
+        #[arg(value_parser = arguments::network)]
+        network: NetworkId,
+    },
     /// Go on after a halt.
     Resume {
         #[arg(value_parser = arguments::network)]
@@ -23,15 +35,34 @@ pub enum Command {
         #[arg(long, value_name = "HASH")]
         accept_fork: Option<Hash>,
     },
+    /// Use a node again at once: its breakers close, and what it asked for in rest is over. A daemon does it within
+    /// two seconds; where none runs, that is said.
+    Reset {
+        #[arg(value_parser = arguments::network)]
+        network: NetworkId,
+        /// The name of the node, as configured.
+        #[arg(value_parser = arguments::node)]
+        endpoint: String,
+        /// Where it is distrusted: let it prove at once that it is on the right chain, and believe it again.
+        #[arg(long)]
+        trust: bool,
+    },
 }
 
 impl Command {
     pub async fn run(self, office: &Office, screen: &Screen) -> Result<()> {
         match self {
             Self::List => {
-                nodes::ask_heads(&office.networks).await;
-                let found = office.get("/v1/networks").await?;
-                screen.show(&found, |page| list(page, &found));
+                let mut found = office.get("/v1/networks").await?;
+                let silent = ask_of_the_silent(office, found["data"].as_array_mut()).await;
+                screen.show(&found, |page| tables::list(page, rows(&found), &silent));
+            }
+            Self::Show { network } => {
+                let mut found = office.get(&format!("/v1/networks/{network}")).await?;
+                let mut all = vec![found];
+                let silent = ask_of_the_silent(office, Some(&mut all)).await;
+                found = all.remove(0);
+                screen.show(&found, |page| tables::one(page, &found, &silent));
             }
             Self::Resume { network, accept_fork } => {
                 office.decide(&network, engine::Command::Resume { accept_fork }).await?;
@@ -43,65 +74,42 @@ impl Command {
                     });
                 });
             }
+            Self::Reset { network, endpoint, trust } => {
+                let path = format!("/v1/networks/{network}/endpoints/{endpoint}/reset");
+                let done = office.post(&path, json!({ "trust": trust })).await?;
+                screen.show(&done, |page| {
+                    page.line(format!("{endpoint} of {network} is used again"));
+                    tables::nodes(page, &json!({ "id": network, "endpoints": [done["endpoint"]] }));
+                });
+            }
         }
         Ok(())
     }
 }
 
-fn list(page: &mut Page, answer: &Value) {
-    let table: Vec<_> = rows(answer)
-        .iter()
-        .map(|network| {
-            let lag = network["lag_seconds"].as_u64();
-            [
-                text(&network["id"]),
-                text(&network["status"]),
-                text(&network["tip"]["height"]),
-                text(&network["safe"]["height"]),
-                text(&network["finalized"]["height"]),
-                lag.map_or_else(String::new, |lag| format!("{lag} s of {} s", network["lag_allowed_seconds"])),
-                text(&network["chain"]),
-            ]
-        })
-        .collect();
-    let heads = ["NETWORK", "STATUS", "TIP", "SAFE", "FINALIZED", "LAG", "CHAIN"];
-    page.table(heads, &table, "no network is known yet; the daemon registers those that the configuration enables");
-    for network in rows(answer).iter().filter(|network| !network["halt"].is_null()) {
-        let (id, halt) = (text(&network["id"]), &network["halt"]);
-        page.line("");
-        page.line(format!("{id} stands still since {}: {}", text(&halt["at"]), text(&halt["reason"])));
-        page.line(format!("  {}", text(&halt["detail"])));
-        let fork = text(&halt["reason"]).starts_with("fork");
-        let flag = if fork { " --accept-fork HASH" } else { "" };
-        page.line(format!("  when the cause is understood: amn-scanner networks resume {id}{flag}"));
+/// Where no daemon has said of late what it knows of a network's nodes, asks them ourselves; the names of those networks.
+async fn ask_of_the_silent(office: &Office, found: Option<&mut Vec<Value>>) -> Vec<String> {
+    let Some(found) = found else { return Vec::new() };
+    let lately = |network: &Value| {
+        let at = network["reported_at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+        at.is_some_and(|at| office.now().millis().saturating_sub(at.millis()) <= SAID_LATELY_MS)
+    };
+    let name = |network: &Value| network["id"].as_str().unwrap_or_default().to_owned();
+    let silent: Vec<String> = found.iter().filter(|network| !lately(network)).map(name).collect();
+    nodes::ask_heads(&office.networks, |id| silent.iter().any(|name| name == id.as_str())).await;
+    for network in found.iter_mut().filter(|network| silent.contains(&name(network))) {
+        let Some(served) = office.networks.get(&NetworkId::new(name(network))) else { continue };
+        let mut shown = Vec::new();
+        for health in served.pool.health() {
+            let mut one = serde_json::to_value(health).unwrap_or_default();
+            one["per_block"] = Value::Null;
+            shown.push(one);
+        }
+        network["endpoints"] = shown.into();
+        network["operators"] = json!([]);
+        for unknown in ["polling", "reported_at", "requests"] {
+            network[unknown] = Value::Null;
+        }
     }
-    let endpoints: Vec<_> = rows(answer).iter().flat_map(endpoints).collect();
-    if !endpoints.is_empty() {
-        page.line("");
-        page.table(["ENDPOINT", "NETWORK", "OPERATOR", "STATUS", "HEAD", "BEHIND", "URL", "SAID"], &endpoints, "");
-    }
-}
-
-fn endpoints(network: &Value) -> Vec<[String; 8]> {
-    let all = network["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
-    all.iter()
-        .map(|endpoint| {
-            let status = match (&endpoint["distrusted"], endpoint["head"].is_null()) {
-                (Value::String(_), _) => "distrusted",
-                (_, true) => "FAIL",
-                _ => "ok",
-            };
-            let said = [&endpoint["distrusted"], &endpoint["last_error"]].into_iter().find(|said| !said.is_null());
-            [
-                text(&endpoint["name"]),
-                text(&network["id"]),
-                text(&endpoint["operator"]),
-                status.to_owned(),
-                text(&endpoint["head"]),
-                text(&endpoint["lag"]),
-                text(&endpoint["shown_url"]),
-                said.map(text).unwrap_or_default(),
-            ]
-        })
-        .collect()
+    silent
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amn_core::block::TxHash;
+use amn_core::block::{NetworkId, TxHash};
 use amn_rpc::{Endpoint, Pool, RpcError};
 use amn_scanner::networks::Networks;
 use futures_util::future::join_all;
@@ -11,9 +11,10 @@ use serde_json::json;
 /// A person waits for the table; who is slower than this is shown as silent.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Asks every endpoint of every network for its head, all at once; what they say stays in their health.
-pub async fn ask_heads(networks: &Networks) {
-    let all: Vec<_> = networks.iter().flat_map(|(_, served)| served.pool.endpoints()).collect();
+/// Asks every endpoint of those networks for its head, all at once; what they say stays in their health.
+pub async fn ask_heads(networks: &Networks, asked: impl Fn(&NetworkId) -> bool) {
+    let asked = networks.iter().filter(|(id, _)| asked(id));
+    let all: Vec<_> = asked.flat_map(|(_, served)| served.pool.endpoints()).collect();
     join_all(all.into_iter().map(async |endpoint| drop(head(endpoint).await))).await;
 }
 

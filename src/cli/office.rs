@@ -24,6 +24,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::{Wrong, start_error};
 
@@ -88,7 +89,6 @@ impl Office {
         let pool = database.pool.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let door = Arc::new(Door::new(pool.clone(), networks.clone(), guard, clock.clone()));
-        let of = networks.clone();
         let router = api::router(AppState {
             pool,
             clock: clock.clone(),
@@ -96,10 +96,11 @@ impl Office {
             chains: door.clone(),
             decide: door.clone(),
             metrics: Arc::new(String::new),
-            endpoints: Arc::new(move |id| {
-                let health = of.get(id).map(|served| served.pool.endpoints().iter().map(|e| e.health()).collect());
-                serde_json::to_value(health.unwrap_or_else(Vec::new)).unwrap_or_default()
-            }),
+            daemon: Uuid::nil(),
+            // A command asks no nodes by itself; what is known of them is in the database.
+            report: Arc::new(|_| None),
+            // A follower looks every second whether something is awaited.
+            look: Arc::new(|_| ()),
             // The daemon's own bells are in its own process; its sequencer and dispatcher look by themselves.
             wake: Arc::new(Notify::new()),
             operator_key: None,

@@ -27,6 +27,11 @@ impl Screen {
         put(&page.text);
     }
 
+    /// Says on standard error what a person must know before the answer is there.
+    pub fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
     /// Says on standard error what failed.
     pub fn fail(&self, error: &anyhow::Error, document: &Value) {
         if self.json {
@@ -94,9 +99,10 @@ impl Page {
     fn painted(&self, word: &str, text: String) -> String {
         let code = match word {
             _ if !self.colour => return text,
-            "ok" | "confirmed" | "settled" | "active" | "met" | "delivered" => 32,
-            "warn" | "detected" | "seen" | "lagging" | "starting" | "late" | "paused" | "unserved" | "missing" => 33,
-            "FAIL" | "reversed" | "retracted" | "halted" | "dead" | "distrusted" => 31,
+            "ok" | "confirmed" | "settled" | "active" | "met" | "delivered" | "agrees" => 32,
+            "warn" | "detected" | "seen" | "lagging" | "starting" | "late" | "paused" | "unserved" | "missing"
+            | "cooling" | "half-open" => 33,
+            "FAIL" | "reversed" | "retracted" | "halted" | "dead" | "distrusted" | "open" | "contradicts" => 31,
             _ => return text,
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")

@@ -4,8 +4,10 @@
 //! found, all at once and before anything starts. `amn-scanner.toml` documents every key and is tested to.
 //! Read on in `sections`, where each key is read.
 
+mod endpoints;
 mod problem;
 mod reader;
+pub mod scenario;
 mod secret;
 mod sections;
 mod tree;
@@ -108,6 +110,9 @@ pub struct Network {
     pub file: Option<PathBuf>,
     pub single_operator_accepted: bool,
     pub poll: Option<Duration>,
+    pub quiet_poll: QuietPoll,
+    /// Without a head for so long a doorbell counts as dead; absent: from the network's block time.
+    pub doorbell_silence: Option<Duration>,
     /// Where a new network begins; absent: at `finalized`.
     pub start: Option<BlockRef>,
     /// Takes the place of the file's terms.
@@ -119,6 +124,8 @@ pub struct Network {
     pub endpoints: Vec<Endpoint>,
     /// Blocks between two looks at native balances.
     pub balance_check: Option<u64>,
+    /// Covered blocks that are read once more in an hour; 0: none.
+    pub audit_blocks_per_hour: u32,
     /// Where it stands, for problems that only the network's family can find.
     pub place: String,
 }
@@ -135,6 +142,16 @@ impl Network {
     pub fn has_operators(&self, asked: u32) -> bool {
         self.single_operator_accepted || self.operators().len() >= asked as usize
     }
+}
+
+/// How seldom a network is looked at where nothing is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuietPoll {
+    /// As its block time suggests.
+    Usual,
+    /// No more seldom than otherwise.
+    Off,
+    Every(Duration),
 }
 
 /// An asset beyond those of the network's file.
@@ -168,15 +185,43 @@ pub enum ProxyKind {
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub name: String,
+    /// How it is spoken to; absent: as the family speaks usually.
+    pub kind: Option<String>,
+    /// Lower is asked first where all are well.
+    pub order: u32,
     pub url: SecretUrl,
     /// A WebSocket that says "there is a new block": a hint, never a fact.
     pub ws: Option<SecretUrl>,
+    /// Absent: straight to the node, whatever the environment says.
+    pub proxy: Option<SecretUrl>,
     pub operator: Operator,
     pub max_rps: Option<u32>,
     pub burst: Option<u32>,
     pub concurrency: u32,
+    /// For one request, from connecting to the last byte.
     pub timeout: Duration,
+    pub connect_timeout: Duration,
+    /// In bytes; absent: what the fullest blocks need, several times.
+    pub body_max: Option<usize>,
+    pub breaker: Breaker,
     pub headers: Vec<(String, Secret)>,
+    /// Where it stands, for problems that only the network's family can find.
+    pub place: String,
+}
+
+/// When a node is left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failures in a row open it.
+    pub failures: u32,
+    /// So long it stays open before one question may find out whether it can be closed.
+    pub open_for: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, open_for: Duration::from_secs(10) }
+    }
 }
 
 /// A range of addresses, as `10.0.0.0/8`.

@@ -281,6 +281,23 @@ impl<'a> Section<'a> {
         table.iter().map(inner).collect()
     }
 
+    /// A table of whatever JSON knows; numbers are whole.
+    pub fn json_table(&mut self, key: &'static str) -> serde_json::Map<String, serde_json::Value> {
+        let Some(node) = self.get(key) else { return serde_json::Map::new() };
+        match json_of(node) {
+            Some(serde_json::Value::Object(fields)) => fields,
+            _ => {
+                self.wrong(
+                    &node.place,
+                    key,
+                    "a table of texts, whole numbers, true, false, lists and tables",
+                    &shown(node),
+                );
+                serde_json::Map::new()
+            }
+        }
+    }
+
     /// Every key and value of a table of secrets (headers).
     pub fn secrets(&mut self, key: &'static str) -> Vec<(String, Place, Secret)> {
         let Some(node) = self.get(key) else { return Vec::new() };
@@ -328,6 +345,21 @@ fn is_database(url: &Url) -> bool {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// The value as JSON; `None` where JSON has no such value, or we none without rounding.
+fn json_of(node: &Node) -> Option<serde_json::Value> {
+    Some(match &node.value {
+        Value::Text(text) | Value::Raw(text) => text.as_str().into(),
+        Value::Whole(number) => i64::try_from(*number).ok()?.into(),
+        Value::Flag(flag) => (*flag).into(),
+        Value::Other(_) => return None,
+        Value::List(items) => serde_json::Value::Array(items.iter().map(json_of).collect::<Option<_>>()?),
+        Value::Table(table) => {
+            let field = |(name, entry): (&String, &super::tree::Entry)| Some((name.clone(), json_of(&entry.node)?));
+            serde_json::Value::Object(table.iter().map(field).collect::<Option<_>>()?)
+        }
+    })
 }
 
 fn whole_of(node: &Node) -> Option<u64> {

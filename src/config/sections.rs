@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use amn_core::block::{AssetId, BlockRef, Height, Inclusion, NetworkId, Operator};
+use amn_core::block::{AssetId, BlockRef, Height, Inclusion, NetworkId};
 use amn_core::confirmation::{Require, Tag, Tier};
 use amn_core::money::Amount;
 
+use super::endpoints::endpoint;
 use super::problem::Place;
 use super::reader::Section;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
 use super::{
-    Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, Server, Token,
+    Auth, Cidr, Config, Database, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll, Server, Token,
     Webhooks,
 };
 
@@ -119,12 +120,15 @@ fn auth(mut section: Section<'_>, environment: Environment) -> Auth {
     Auth { operator_key }
 }
 
-fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Option<Network> {
+pub(super) fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Option<Network> {
     let enabled = section.flag("enabled").unwrap_or(true);
     let network_file = path(&mut section, "file");
     let single_operator_accepted = section.word("single_operator", &[("accepted", ())]).is_some();
     // Faster than 50 ms outruns every chain we know; slower than ten minutes is off.
     let poll = section.whole("poll_ms", 50..=600_000).map(Duration::from_millis);
+    let quiet_poll = quiet_poll(&mut section, poll);
+    // Shorter than a few seconds, an ordinary pause looks like a loss; longer than an hour, a loss goes unseen.
+    let doorbell_silence = section.whole("doorbell_silence_seconds", 3..=3_600).map(Duration::from_secs);
     let start = section.table_if_there("start").and_then(start);
     let require = section.table_if_there("require").map(require);
     let has_tiers = section.has("tiers");
@@ -133,14 +137,18 @@ fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Op
     let proxies = section.tables("proxies").into_iter().filter_map(|section| proxy(section, file)).collect();
     let nodes = section.tables("endpoints");
     let given = nodes.len();
-    let endpoints: Vec<_> = nodes.into_iter().filter_map(endpoint).collect();
+    let endpoints: Vec<_> = nodes.into_iter().filter_map(|section| endpoint(section, file)).collect();
     // A million blocks is a month of the slowest chain; beyond it the look never comes.
     let balance_check = section.whole("balance_check", 1..=1_000_000);
+    // One a minute finds a fault within days and costs a few requests; one a second is a second follower.
+    let audit_blocks_per_hour = section.count("audit_blocks_per_hour", 0..=3_600).unwrap_or(60);
     let network = Network {
         enabled,
         file: network_file,
         single_operator_accepted,
         poll,
+        quiet_poll,
+        doorbell_silence,
         start,
         require,
         tiers: has_tiers.then_some(tiers),
@@ -148,15 +156,32 @@ fn network(mut section: Section<'_>, environment: Environment, file: &str) -> Op
         proxies,
         endpoints,
         balance_check,
+        audit_blocks_per_hour,
         place: section.place.shown(file),
     };
     if network.endpoints.len() == given {
         refuse_lone_endpoints(&section, &network, environment);
     }
-    refuse_twins(&section, &network);
+    refuse_twins(&section, &network, environment);
     let complete = network.endpoints.len() == given;
     section.finish();
     complete.then_some(network)
+}
+
+/// How seldom a network is looked at where nothing is awaited; 0 is never seldom.
+fn quiet_poll(section: &mut Section<'_>, poll: Option<Duration>) -> QuietPoll {
+    // Beyond ten minutes a late payment is told so late that nobody connects it with its cause.
+    let Some(millis) = section.whole("quiet_poll_ms", 0..=600_000) else { return QuietPoll::Usual };
+    if millis == 0 {
+        return QuietPoll::Off;
+    }
+    let quiet = Duration::from_millis(millis);
+    if let Some(poll) = poll.filter(|poll| quiet < *poll) {
+        let place = section.place_of("quiet_poll_ms");
+        let allowed = format!("0, or at least poll_ms, {}", poll.as_millis());
+        section.wrong(&place, "quiet_poll_ms", &allowed, &millis.to_string());
+    }
+    QuietPoll::Every(quiet)
 }
 
 /// A network that runs needs somebody to ask; in production, as many operators as its terms will count.
@@ -176,9 +201,17 @@ fn refuse_lone_endpoints(section: &Section<'_>, network: &Network, environment: 
     }
 }
 
-fn refuse_twins(section: &Section<'_>, network: &Network) {
+fn refuse_twins(section: &Section<'_>, network: &Network, environment: Environment) {
     let mut names = BTreeSet::new();
-    for endpoint in &network.endpoints {
+    for (at, endpoint) in network.endpoints.iter().enumerate() {
+        // One node under two operators would agree with itself.
+        let twin = network.endpoints[..at].iter().find(|other| other.url == endpoint.url);
+        let twin = twin.filter(|twin| twin.operator != endpoint.operator && environment == Environment::Production);
+        if let Some(twin) = twin {
+            let (place, allowed) =
+                (section.place_of("endpoints"), "run by one operator in production where they are one URL");
+            section.wrong(&place, "endpoints", allowed, &format!("{} and {}", twin.name, endpoint.name));
+        }
         if !names.insert(&endpoint.name) {
             let place = section.place_of("endpoints");
             section.wrong(&place, "endpoints", "named differently", &format!("{:?} twice", endpoint.name));
@@ -194,7 +227,7 @@ fn start(mut section: Section<'_>) -> Option<BlockRef> {
     Some(BlockRef { height: Height(height?), hash: hash? })
 }
 
-fn require(mut section: Section<'_>) -> Require {
+pub(super) fn require(mut section: Section<'_>) -> Require {
     let require = Require {
         // 20,000 headers are remembered: a count beyond them could never be told from a fork.
         confirmations: section.whole("confirmations", 1..=20_000),
@@ -214,7 +247,7 @@ fn require(mut section: Section<'_>) -> Require {
     require
 }
 
-fn tier(mut section: Section<'_>) -> Option<Tier> {
+pub(super) fn tier(mut section: Section<'_>) -> Option<Tier> {
     let asset = section.read("asset", "an asset id such as \"eip155:1/slip44:60\"", |text| {
         (text.contains(':') && text.contains('/') && text.len() <= 200).then(|| AssetId::new(text))
     });
@@ -260,42 +293,8 @@ fn address(section: &mut Section<'_>) -> Option<String> {
     })
 }
 
-fn endpoint(mut section: Section<'_>) -> Option<Endpoint> {
-    let label = "1 to 40 lowercase letters, digits and hyphens";
-    let name = section.read("name", label, |text| is_name(text).then(|| text.to_owned()));
-    let url = section.url("url", &["https", "http"]);
-    let ws = section.url("ws", &["wss", "ws"]);
-    let operator = section.read("operator", label, |text| is_name(text).then(|| Operator::new(text)));
-    // Free plans begin at a few requests a second, own nodes end at some thousands.
-    let max_rps = section.count("max_rps", 1..=10_000);
-    let burst = section.count("burst", 1..=10_000);
-    let concurrency = section.count("concurrency", 1..=256).unwrap_or(8);
-    let timeout = Duration::from_millis(section.whole("timeout_ms", 100..=120_000).unwrap_or(10_000));
-    let headers = headers(&mut section);
-    let absent = [("name", name.is_none()), ("url", url.is_none()), ("operator", operator.is_none())];
-    missing(&section, &absent);
-    section.finish();
-    let (name, url, operator) = (name?, url?, operator?);
-    Some(Endpoint { name, url, ws, operator, max_rps, burst, concurrency, timeout, headers })
-}
-
-fn headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
-    let mut read = Vec::new();
-    for (name, place, value) in section.secrets("headers") {
-        let token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if name.is_empty() || !name.bytes().all(token) {
-            section.wrong(&place, "headers", "named by letters, digits, - and _", &format!("{name:?}"));
-        } else if !value.reveal().bytes().all(|b| (b' '..=b'~').contains(&b)) {
-            section.wrong(&place, "headers", "printable ASCII", "another character (the value is not shown)");
-        } else {
-            read.push((name, value));
-        }
-    }
-    read
-}
-
 /// Tells which keys a table must have and has not. What is there and wrong was told already.
-fn missing(section: &Section<'_>, keys: &[(&str, bool)]) {
+pub(super) fn missing(section: &Section<'_>, keys: &[(&str, bool)]) {
     for (key, absent) in keys {
         if *absent && !section.has(key) && section.has_table() {
             section.notes.add(&section.place, &section.path_of(key), "must be given; found nothing");
@@ -324,7 +323,7 @@ fn strong(section: &mut Section<'_>, key: &'static str, environment: Environment
     Some(secret)
 }
 
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=40).contains(&text.len()) && text.bytes().all(plain)
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod endpoints;
+
 const FILE: &str = "amn.toml";
 const NODES: &str = r#"
 [[networks.base.endpoints]]
@@ -149,8 +151,14 @@ fn every_wrong_value_is_named_with_its_place_what_is_allowed_and_what_was_found(
 /// As above, on top of a network that is right.
 const WRONG_IN_NETWORK: &[(&str, &str)] = &[
     ("poll_ms = 3", "poll_ms: must be a whole number from 50 to 600000; found 3"),
+    ("quiet_poll_ms = 600001", "quiet_poll_ms: must be a whole number from 0 to 600000; found 600001"),
+    ("quiet_poll_ms = \"off\"", r#"quiet_poll_ms: must be a whole number from 0 to 600000; found "off""#),
+    ("poll_ms = 900\nquiet_poll_ms = 800", "quiet_poll_ms: must be 0, or at least poll_ms, 900; found 800"),
+    ("doorbell_silence_seconds = 1", "doorbell_silence_seconds: must be a whole number from 3 to 3600; found 1"),
     ("single_operator = \"yes\"", r#"single_operator: must be "accepted"; found "yes""#),
     ("balance_check = \"often\"", r#"balance_check: must be a whole number from 1 to 1000000; found "often""#),
+    ("audit_blocks_per_hour = -1", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found -1"),
+    ("audit_blocks_per_hour = 3601", "audit_blocks_per_hour: must be a whole number from 0 to 3600; found 3601"),
     ("start = { height = 5 }", "start.hash: must be given; found nothing"),
     (
         "start = { height = 5, hash = \"0x12\" }",
@@ -209,45 +217,6 @@ fn every_wrong_value_of_a_network_is_named() {
     }
 }
 
-/// Lines of an endpoint that takes the place of the first, and what is said of it.
-const WRONG_IN_ENDPOINT: &[(&str, &str)] = &[
-    ("name = \"a\"\noperator = \"alpha\"", "url: must be given; found nothing"),
-    ("name = \"a\"\nurl = \"https://a.example\"", "operator: must be given; found nothing"),
-    (
-        "name = \"A one\"\nurl = \"https://a.example\"\noperator = \"alpha\"",
-        r#"name: must be 1 to 40 lowercase letters, digits and hyphens; found "A one""#,
-    ),
-    (
-        "name = \"a\"\nurl = \"ftp://a.example/KEY-OF-A\"\noperator = \"alpha\"",
-        "url: must be a URL that begins with https:// or http://; found ftp://a.example",
-    ),
-    (
-        "name = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\nws = \"https://a.example/KEY-OF-A\"",
-        "ws: must be a URL that begins with wss:// or ws://; found https://a.example",
-    ),
-    (
-        "name = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\nmax_rps = 0",
-        "max_rps: must be a whole number from 1 to 10000; found 0",
-    ),
-    (
-        "name = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\nheaders = { \"x y\" = \"KEY-OF-A\" }",
-        r#"headers: must be named by letters, digits, - and _; found "x y""#,
-    ),
-    (
-        "name = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\nheaders = { x = \"KEY-OF-A\\n\" }",
-        "headers: must be printable ASCII; found another character (the value is not shown)",
-    ),
-];
-
-#[test]
-fn every_wrong_value_of_an_endpoint_is_named_and_no_key_is_shown() {
-    for (lines, said) in WRONG_IN_ENDPOINT {
-        let found = problems(&format!("[[networks.base.endpoints]]\n{lines}\n"), &[]);
-        assert!(found.contains(&format!("networks.base.endpoints[0].{said}")), "of {lines}:\n{found}");
-        assert!(!found.contains("KEY-OF"), "a key is shown: {found}");
-    }
-}
-
 #[test]
 fn one_operator_is_refused_in_production_until_it_is_accepted() {
     let one = "[[networks.base.endpoints]]\nname = \"a\"\nurl = \"https://a.example\"\noperator = \"alpha\"\n\
@@ -259,12 +228,6 @@ fn one_operator_is_refused_in_production_until_it_is_accepted() {
     assert!(read(one, &[("AMN_ENVIRONMENT", "development")]).is_ok());
     let config = read(one, &[("AMN_NETWORKS__BASE__SINGLE_OPERATOR", "accepted")]).unwrap();
     assert!(config.networks[&NetworkId::new("base")].has_operators(2));
-}
-
-#[test]
-fn two_endpoints_of_one_name_are_refused() {
-    let said = problems(&NODES.replace("\"b\"", "\"a\""), &[]);
-    assert!(said.ends_with(r#"networks.base.endpoints: must be named differently; found "a" twice"#), "{said}");
 }
 
 #[test]
@@ -316,9 +279,13 @@ fn the_environment_reaches_networks_with_hyphens_and_endpoints_by_number() {
         ("AMN_NETWORKS__BASE_SEPOLIA__ENDPOINTS__0__OPERATOR", "us"),
         ("AMN_NETWORKS__BASE_SEPOLIA__ENDPOINTS__0__URL", "http://10.0.0.1:8545/${as-it-is}"),
         ("AMN_NETWORKS__BASE_SEPOLIA__ENDPOINTS__0__MAX_RPS", "50"),
+        ("AMN_NETWORKS__BASE_SEPOLIA__ENDPOINTS__0__BREAKER__OPEN_SECONDS", "30"),
+        ("AMN_NETWORKS__BASE_SEPOLIA__QUIET_POLL_MS", "0"),
     ];
     let config = read("", &pairs).unwrap();
+    assert_eq!(config.networks[&NetworkId::new("base-sepolia")].quiet_poll, QuietPoll::Off);
     let endpoint = &config.networks[&NetworkId::new("base-sepolia")].endpoints[0];
+    assert_eq!(endpoint.breaker, Breaker { open_for: Duration::from_secs(30), ..Breaker::default() });
     assert_eq!((endpoint.url.to_string(), endpoint.max_rps), ("http://10.0.0.1".to_owned(), Some(50)));
     let said = problems("", &[("AMN_NETWORKS__BASE__ENDPOINTS__7__URL", "http://x")]);
     assert!(said.contains("must name an item from 0 to 0; found \"7\""), "{said}");
@@ -333,6 +300,19 @@ fn variables_fill_urls_secrets_and_headers() {
     assert_eq!(endpoints[1].headers[0].1.reveal(), "Bearer s3cr3t");
     let seen = format!("{config:?}");
     assert!(!seen.contains("s3cr3t") && !seen.contains("KEY-OF-B"), "a secret is in Debug: {seen}");
+}
+
+#[test]
+fn a_quiet_network_is_polled_as_told_or_never_more_seldom() {
+    let of = |line: &str| {
+        let config = read(&format!("[networks.base]\n{line}\n{NODES}"), &[]).unwrap();
+        let network = &config.networks[&NetworkId::new("base")];
+        (network.quiet_poll, network.doorbell_silence)
+    };
+    assert_eq!(of(""), (QuietPoll::Usual, None));
+    assert_eq!(of("quiet_poll_ms = 0").0, QuietPoll::Off);
+    assert_eq!(of("poll_ms = 700\nquiet_poll_ms = 700").0, QuietPoll::Every(Duration::from_millis(700)));
+    assert_eq!(of("doorbell_silence_seconds = 90").1, Some(Duration::from_secs(90)));
 }
 
 #[test]
@@ -383,9 +363,10 @@ fn the_documented_file_names_every_key_and_each_of_its_examples_is_right() {
     let lines = DOCUMENTED.lines().map(|line| line.strip_prefix('#').filter(is_setting).unwrap_or(line));
     let all = lines.collect::<Vec<_>>().join("\n");
     let key = "9f86d081884c7d659a2feaa0c55ad015";
-    let variables: Vec<_> = ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY"]
-        .map(|name| (name, key))
-        .into();
+    let variables: Vec<_> =
+        ["METRICS_TOKEN", "AMN_DB_PASSWORD", "AMN_OPERATOR_KEY", "ALPHA_KEY", "BETA_KEY", "PROXY_PASSWORD"]
+            .map(|name| (name, key))
+            .into();
     let (config, asked) = Config::parse_noting(FILE, &all, env(&variables));
     let config = config.unwrap();
     assert_eq!(config.networks[&NetworkId::new("base")].endpoints.len(), 2);

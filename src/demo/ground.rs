@@ -127,6 +127,7 @@ operator_key = "{key}"
 
 [networks.devnet]
 poll_ms = 200
+quiet_poll_ms = 0
 require = {{ confirmations = {CONFIRMATIONS}, inclusion = "proven", operators = 2 }}
 
 [[networks.devnet.tokens]]

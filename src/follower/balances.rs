@@ -35,6 +35,10 @@ impl<S: ChainSource> Follower<S> {
                     let now = self.balance(&due.address, at).await.unwrap_or(Amount::ZERO);
                     balances::note(&self.parts.pool, due.watch, now, &at).await?;
                 }
+                // Nothing of it counts until they agree; it is asked again with the next round.
+                Err(Trouble::Source(SourceError::Malformed(why))) => {
+                    self.say_alarm(&Alarm { kind: "balance_contested", detail: format!("{}: {why}", due.address) });
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -110,19 +114,29 @@ impl<S: ChainSource> Follower<S> {
             Ok(_) | Err(SourceError::Unsupported(_) | SourceError::Pruned(_)) => None,
             Err(other) => return Err(other.into()),
         };
+        let surplus = now.beyond(self.expected(due, had, from, at.at.height).await?);
+        // A trace is one node's word, and the balance is not: what it holds beyond that did not stay.
+        let traced = traced.filter(|block| {
+            let said = Amount::total(block.transfers.iter().map(|transfer| transfer.amount));
+            if said > surplus {
+                let detail =
+                    format!("{}: a trace says {said}, the balance grew by {surplus} more than is known", due.address);
+                self.say_alarm(&Alarm { kind: "trace_exceeds_balance", detail });
+            }
+            said <= surplus
+        });
         let block = match traced {
             Some(block) => block,
             None => {
                 let native = self.parts.desk.facts().assets.iter().find(|asset| asset.native);
                 let Some(asset) = native.map(|asset| asset.id.clone()) else { return Ok(()) };
-                let known = self.expected(due, had, from, at.at.height).await?;
                 let transfer = Transfer {
                     id: balances::unseen(at.at, due.watch),
                     asset,
                     from: None,
                     to: due.address.clone(),
                     reference: None,
-                    amount: now.beyond(known),
+                    amount: surplus,
                 };
                 Block {
                     header: at,

@@ -160,6 +160,7 @@ impl<S: ChainSource> Follower<S> {
                     so_far.checkpoint = part.checkpoint;
                     so_far.operators = so_far.operators.intersection(&part.operators).cloned().collect();
                     so_far.watched = so_far.watched.min(part.watched);
+                    so_far.read_by = so_far.read_by.filter(|by| part.read_by.as_ref() == Some(by));
                     so_far
                 }
             });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amn_core::block::Height;
+use amn_core::block::{Height, NetworkId};
 use amn_core::deposit::DepositStatus;
 use amn_core::engine::{Alarm, Effect, Standing};
 use amn_core::source::{ChainSource, Head};
@@ -17,40 +17,10 @@ const ALARM_AGAIN: Duration = Duration::from_mins(1);
 
 impl<S: ChainSource> Follower<S> {
     pub(super) fn say(&mut self, effect: &Effect) {
-        let network = self.network();
-        let label = network.to_string();
         match effect {
-            Effect::Announce(event) => {
-                counter!(metric::EVENTS, "network" => label, "event" => event.kind.as_str()).increment(1);
-                info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
-            }
-            Effect::Rewind { to, from, onto, .. } => {
-                let depth = from.at.height.above(to.at.height);
-                counter!(metric::REORGS, "network" => label.clone()).increment(1);
-                histogram!(metric::REORG_DEPTH, "network" => label).record(lossy(Height(depth)));
-                warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
-            }
-            Effect::Halt(halt) => {
-                counter!(metric::HALTS, "network" => label, "reason" => halt.reason.as_str()).increment(1);
-                error!(%network, reason = halt.reason.as_str(), detail = halt.detail, "halted until a person looks");
-            }
-            Effect::Cover { parent, tip, .. } => {
-                counter!(metric::BLOCKS_COVERED, "network" => label).increment(tip.at.height.above(parent.height));
-                debug!(%network, height = tip.at.height.0, "covered up to {}", tip.at.height);
-            }
-            Effect::Record(_) => self.count_deposit(DepositStatus::Seen),
-            Effect::Settle { .. } => self.count_deposit(DepositStatus::Settled),
-            Effect::Undo { status, .. } => self.count_deposit(*status),
-            Effect::Observe { observation, .. } => {
-                counter!(metric::OBSERVATIONS, "network" => label, "kind" => observation.kind.clone()).increment(1);
-            }
             Effect::Alarm(alarm) => self.say_alarm(alarm),
-            _ => {}
+            effect => say_effect(&self.network(), effect),
         }
-    }
-
-    fn count_deposit(&self, status: DepositStatus) {
-        counter!(metric::DEPOSITS, "network" => self.network().to_string(), "status" => status.as_str()).increment(1);
     }
 
     pub(super) fn say_alarm(&mut self, alarm: &Alarm) {
@@ -87,6 +57,41 @@ impl<S: ChainSource> Follower<S> {
     pub(super) fn gauge_watch(&self) {
         let watched = i64::try_from(self.watch.len()).unwrap_or(i64::MAX);
         gauge!(metric::WATCHED, "network" => self.network().to_string()).set(whole(watched));
+    }
+}
+
+/// What is said of one effect, whoever had it decided; an alarm is for whoever raised it to say.
+pub(crate) fn say_effect(network: &NetworkId, effect: &Effect) {
+    let label = network.to_string();
+    let deposit = |status: DepositStatus| {
+        counter!(metric::DEPOSITS, "network" => network.to_string(), "status" => status.as_str()).increment(1);
+    };
+    match effect {
+        Effect::Announce(event) => {
+            counter!(metric::EVENTS, "network" => label, "event" => event.kind.as_str()).increment(1);
+            info!(%network, event = event.kind.as_str(), event.id = %event.id, "told {}", event.kind.as_str());
+        }
+        Effect::Rewind { to, from, onto, .. } => {
+            let depth = from.at.height.above(to.at.height);
+            counter!(metric::REORGS, "network" => label.clone()).increment(1);
+            histogram!(metric::REORG_DEPTH, "network" => label).record(lossy(Height(depth)));
+            warn!(%network, fork = to.at.height.0, depth, onto = %onto.hash, "the chain left us {depth} blocks back; following");
+        }
+        Effect::Halt(halt) => {
+            counter!(metric::HALTS, "network" => label, "reason" => halt.reason.as_str()).increment(1);
+            error!(%network, reason = halt.reason.as_str(), detail = halt.detail, "halted until a person looks");
+        }
+        Effect::Cover { parent, tip, .. } => {
+            counter!(metric::BLOCKS_COVERED, "network" => label).increment(tip.at.height.above(parent.height));
+            debug!(%network, height = tip.at.height.0, "covered up to {}", tip.at.height);
+        }
+        Effect::Record(_) => deposit(DepositStatus::Seen),
+        Effect::Settle { .. } => deposit(DepositStatus::Settled),
+        Effect::Undo { status, .. } => deposit(*status),
+        Effect::Observe { observation, .. } => {
+            counter!(metric::OBSERVATIONS, "network" => label, "kind" => observation.kind.clone()).increment(1);
+        }
+        _ => {}
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Outcome {
 pub struct Dispatcher {
     pool: PgPool,
     clock: Arc<dyn Clock>,
+    /// What signatures are dated by: a receiver holds them against its own clock.
+    signs_at: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     poster: Poster,
     settings: HttpSettings,
@@ -112,7 +114,15 @@ impl Dispatcher {
         let poster = Poster::new(guard, settings.timeout, idle)?;
         let lanes = Mutex::new(Lanes::new(settings.concurrency, settings.per_endpoint_concurrency));
         let (recorded, next_retry) = (Notify::new(), Mutex::new(None));
-        Ok(Self { pool, clock, ids, poster, settings, wake, lanes, recorded, next_retry })
+        let signs_at = clock.clone();
+        Ok(Self { pool, clock, signs_at, ids, poster, settings, wake, lanes, recorded, next_retry })
+    }
+
+    /// Signatures are dated by this clock, where the outbox itself lives in virtual time.
+    #[must_use]
+    pub fn signing_at(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.signs_at = clock;
+        self
     }
 
     /// Sends until told to stop; then claims no more, gives back what has not begun, finishes what is in flight.
@@ -350,7 +360,7 @@ impl Dispatcher {
             unreachable!("a chain has at least one delivery");
         };
         let at = self.clock.now();
-        let tried = self.poster.attempt(&delivery, at).await;
+        let tried = self.poster.attempt(&delivery, self.signs_at.now()).await;
         let now = self.clock.now();
         let attempt = u32::try_from(delivery.attempts).unwrap_or(0).saturating_add(1);
         let verdict = self.settings.schedule.classify(tried.answer, attempt, now, self.dice());

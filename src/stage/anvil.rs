@@ -122,6 +122,30 @@ impl Anvil {
         }
     }
 
+    /// Several calls in one request, in their order.
+    pub async fn rpc_all(&self, method: &str, params: &[Value]) -> Result<Vec<Value>, StageError> {
+        if params.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = |(id, params)| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        let calls = Value::Array(params.iter().enumerate().map(call).collect());
+        let send = self.client.post(self.url()).header("content-type", "application/json").body(calls.to_string());
+        let answer = send.send().await.map_err(|e| StageError::because(method, e.without_url()))?;
+        let text = answer.text().await.map_err(|e| StageError::because(method, e.without_url()))?;
+        let mut answers: Vec<Value> = serde_json::from_str(&text).map_err(|e| StageError::because(method, e))?;
+        if answers.len() != params.len() {
+            return Err(StageError(format!("{method}: {} answers to {} calls", answers.len(), params.len())));
+        }
+        answers.sort_by_key(|answer| answer["id"].as_u64());
+        answers
+            .into_iter()
+            .map(|mut answer| match answer.get("error") {
+                Some(error) => Err(StageError::because(method, error)),
+                None => Ok(answer["result"].take()),
+            })
+            .collect()
+    }
+
     /// One of the ten accounts that anvil unlocks.
     pub async fn account(&self, index: usize) -> Result<Address, StageError> {
         let accounts = self.rpc("eth_accounts", json!([])).await?;

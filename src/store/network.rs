@@ -45,15 +45,23 @@ pub async fn register(
             format!("the database knows it as {chain}, the configuration as {}", facts.chain),
         ));
     }
-    sqlx::query!("update amn.asset set listed = false where network_id = $1", facts.id.as_str())
-        .execute(&mut *tx)
-        .await?;
+    let listed: Vec<String> = facts.assets.iter().map(|asset| asset.id.to_string()).collect();
+    sqlx::query!(
+        "update amn.asset set listed = false where network_id = $1 and id <> all($2)",
+        facts.id.as_str(),
+        &listed,
+    )
+    .execute(&mut *tx)
+    .await?;
     for asset in &facts.assets {
         let decimals = sqlx::query_scalar!(
             r#"
-            insert into amn.asset (network_id, id, symbol, decimals, native, listed)
-            values ($1, $2, $3, $4, $5, true)
-            on conflict (network_id, id) do update set symbol = excluded.symbol, listed = true
+            insert into amn.asset as a (network_id, id, symbol, decimals, native, listed, min_amount, since_height)
+            select $1, $2, $3, $4, $5, true, $6::text::numeric, coalesce(n.tip_height + 1, 0) from amn.network n where n.id = $1
+            on conflict (network_id, id) do update
+            set symbol = excluded.symbol, listed = true, min_amount = excluded.min_amount,
+              -- Nobody looked for it before, or not for so little.
+              since_height = case when not a.listed or excluded.min_amount < a.min_amount then excluded.since_height else a.since_height end
             returning decimals
             "#,
             facts.id.as_str(),
@@ -61,6 +69,7 @@ pub async fn register(
             asset.symbol,
             i16::from(asset.decimals),
             asset.native,
+            asset.min_amount.to_string(),
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -156,6 +165,27 @@ pub async fn watches_above(
             Ok(NewWatch { version: WatchVersion(version), address: Address::new(&row.address), native: row.native })
         })
         .collect()
+}
+
+/// Whether anything is awaited of a network: an open intent, a deposit that is not settled or may still be reversed
+/// because its block is not final, or a watch whose past must be read. Where nothing is ever final, always.
+pub async fn awaits(pool: &PgPool, network: &NetworkId) -> Result<bool, StoreError> {
+    let awaited = sqlx::query_scalar!(
+        r#"
+        select exists (select from amn.intent where network_id = $1 and open)
+          or exists (select from amn.watch where network_id = $1 and backfill_from is not null)
+          or exists (select from amn.deposit where network_id = $1 and status = 'seen')
+          or exists (
+            select from amn.deposit
+            where network_id = $1 and status = 'settled'
+              and block_height > coalesce((select finalized_height from amn.network where id = $1), -1)
+          ) as "awaited!"
+        "#,
+        network.as_str(),
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(awaited)
 }
 
 /// A watch whose past must be read again.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amn_core::block::{BlockRef, Header, Height, NetworkId};
+use amn_core::block::{BlockRef, Header, Height, NetworkId, Operator};
 use amn_core::deposit::{Deposit, Owner};
 use amn_core::engine::{Effect, State};
 use amn_core::event::Event;
@@ -33,8 +33,9 @@ pub(super) async fn write(
                 touched.headers.retain(|h, _| *h <= to.at.height);
                 rewind(db, network, to, from, *onto, after).await?;
             }
-            Effect::Cover { parent, tip, coverage, watched, .. } => {
-                cover(db, network, *parent, tip.at, *coverage, *watched, after).await?;
+            Effect::Cover { parent, tip, coverage, watched, read_by, .. } => {
+                let how = How { coverage: *coverage, watched: *watched, read_by: read_by.as_ref() };
+                cover(db, network, *parent, tip.at, how, after).await?;
             }
             Effect::Backfilled { intents, through } => backfilled(db, network, intents, *through).await?,
             Effect::Forget { below } => {
@@ -173,48 +174,59 @@ async fn rewind(
     Ok(())
 }
 
+/// How a stretch was read.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    coverage: Coverage,
+    watched: WatchVersion,
+    read_by: Option<&'a Operator>,
+}
+
 async fn cover(
     db: &mut PgConnection,
     network: &NetworkId,
     parent: BlockRef,
     tip: BlockRef,
-    coverage: Coverage,
-    watched: WatchVersion,
+    how: How<'_>,
     after: &State,
 ) -> Result<(), StoreError> {
-    let watched = i64::try_from(watched.0).unwrap_or(i64::MAX);
+    let watched = i64::try_from(how.watched.0).unwrap_or(i64::MAX);
+    let read_by = how.read_by.map(Operator::as_str);
     // Near the tip a stretch grows by a block at a time: the last row grows with it while it was read alike.
     let grown = sqlx::query!(
         r#"
         update amn.segment
         set to_height = $4, tip_hash = $5, read_at = $8
         where network_id = $1 and to_height = $2 and tip_hash = $3 and coverage = $6 and watch_version = $7
+          and read_by is not distinct from $9
         "#,
         network.as_str(),
         height(parent.height),
         parent.hash.0.as_slice() as _,
         height(tip.height),
         tip.hash.0.as_slice() as _,
-        coverage.as_str(),
+        how.coverage.as_str(),
         watched,
         moment(after.now),
+        read_by,
     )
     .execute(&mut *db)
     .await?;
     if grown.rows_affected() == 0 {
         sqlx::query!(
             r#"
-            insert into amn.segment (network_id, from_height, to_height, parent_height, parent_hash, tip_hash, coverage, watch_version, read_at)
-            values ($1, $2::bigint + 1, $4, $2, $3, $5, $6, $7, $8)
+            insert into amn.segment (network_id, from_height, to_height, parent_height, parent_hash, tip_hash, coverage, watch_version, read_at, read_by)
+            values ($1, $2::bigint + 1, $4, $2, $3, $5, $6, $7, $8, $9)
             "#,
             network.as_str(),
             height(parent.height),
             parent.hash.0.as_slice() as _,
             height(tip.height),
             tip.hash.0.as_slice() as _,
-            coverage.as_str(),
+            how.coverage.as_str(),
             watched,
             moment(after.now),
+            read_by,
         )
         .execute(&mut *db)
         .await?;

@@ -4,17 +4,25 @@
 
 mod anvil;
 mod api;
+mod auditor;
 mod bad_input;
 mod cli;
 mod crash;
 mod deep_forks;
 mod demo;
+mod disagree;
 mod effects;
+mod faces;
+mod fixtures;
 mod interop;
 mod lease;
 mod ledger;
+mod lies;
+mod outage;
 mod outbox;
+mod pace;
 mod real_blocks;
 mod start_again;
 mod support;
+mod torture;
 mod two_daemons;

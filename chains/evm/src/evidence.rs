@@ -100,6 +100,12 @@ pub fn prove_transactions(codec: Codec, header: &Checked, transactions: &[WireTr
     }
 }
 
+/// Whether a list of whole transactions is the one that the header's hash commits to, whatever the chain.
+#[must_use]
+pub fn lists_all(header: &Checked, transactions: &[WireTransaction]) -> bool {
+    header.recomputed && transactions::root(transactions) == Ok(Listed::Root(header.wire.transactions_root))
+}
+
 /// Polygon's nodes append one receipt that no root covers and no transaction of the block has.
 fn without_state_sync<'a>(
     codec: Codec,

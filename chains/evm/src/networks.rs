@@ -88,13 +88,13 @@ impl EvmNetwork {
     pub fn wanted(&self) -> Wanted {
         let mut wanted = Wanted::default();
         for contract in self.registry.tokens.keys() {
-            wanted.add(contract.as_slice(), TRANSFER.as_slice());
+            wanted.add_naming(contract.as_slice(), TRANSFER.as_slice());
         }
         for contract in &self.registry.token_proxies {
-            wanted.add(contract.as_slice(), TOKEN_PROXY.as_slice());
+            wanted.add_silent(contract.as_slice(), TOKEN_PROXY.as_slice());
         }
         for contract in &self.registry.native_proxies {
-            wanted.add(contract.as_slice(), NATIVE_PROXY.as_slice());
+            wanted.add_silent(contract.as_slice(), NATIVE_PROXY.as_slice());
         }
         wanted
     }

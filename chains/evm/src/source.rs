@@ -8,13 +8,17 @@ mod ask;
 mod explain;
 mod history;
 mod identity;
+mod in_turn;
+mod marks;
 mod memory;
 mod money;
 mod names;
 mod near;
 mod quarrel;
 mod range;
+mod reread;
 mod trouble;
+mod witness;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
@@ -33,10 +37,12 @@ use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
 pub use explain::{Explained, Move};
-use memory::Progress;
+use marks::Marks;
+use memory::{Progress, Recent};
 use quarrel::Quarrel;
 use range::Contracts;
 use trouble::{Trouble, Verdict};
+use witness::Told;
 
 /// Below this distance from the finalized block a range costs more requests than single blocks.
 const RANGE_WORTH_IT: u64 = 64;
@@ -53,7 +59,9 @@ pub struct EvmSource {
     /// The name of the endpoint that last told of a fork nobody else contradicted.
     leader: Mutex<Option<String>>,
     progress: Progress,
+    recent: Recent,
     quarrel: Quarrel,
+    marks: Marks,
 }
 
 impl EvmSource {
@@ -65,7 +73,9 @@ impl EvmSource {
             range_blocks: AtomicU64::new(network.range_blocks.max(1)),
             leader: Mutex::default(),
             progress: Progress::default(),
+            recent: Recent::default(),
             quarrel: Quarrel::default(),
+            marks: Marks::default(),
             pool,
             network,
         }
@@ -91,7 +101,17 @@ impl EvmSource {
     /// The endpoints to read from, best first, without those that others outvote. Whoever last told us
     /// of a fork leads, so that one walks back along the branch that was announced.
     fn endpoints(&self) -> Vec<Arc<Endpoint>> {
-        let mut endpoints = self.everybody();
+        self.in_order(self.everybody())
+    }
+
+    /// The same without those that are known not to have got so far, as long as somebody has.
+    fn endpoints_at(&self, height: Height) -> Vec<Arc<Endpoint>> {
+        let mut endpoints = self.pool.for_height(height.0);
+        endpoints.retain(|endpoint| endpoint.distrusted().is_none());
+        self.in_order(endpoints)
+    }
+
+    fn in_order(&self, mut endpoints: Vec<Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
         endpoints.retain(|endpoint| !self.quarrel.outvoted(endpoint.name()));
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         endpoints.sort_by_key(|endpoint| leader.as_deref() != Some(endpoint.name()));
@@ -109,7 +129,7 @@ impl EvmSource {
 
     /// The block as far as it concerns us; `None` where the endpoint no longer has its receipts. Its
     /// transactions are named as the endpoint names them, which no root of receipts commits to.
-    async fn block(&self, ask: &Ask<'_>, read: &Read, watch: &Watch) -> Result<Option<Block>, Trouble> {
+    async fn block(&self, ask: &Ask<'_>, read: &Read, watch: &Watch) -> Result<Option<Told>, Trouble> {
         let (codec, checked) = (self.network.codec, &read.header);
         let provable = codec.proves() && checked.recomputed;
         let mut block = Block {
@@ -127,14 +147,16 @@ impl EvmSource {
             let detail = format!("header fields this binary does not know: {}", checked.unknown_fields.join(", "));
             block.observations.push(observation("header_unproven", detail));
         }
+        let mut certain = checked.recomputed;
         if watch.any_native() {
             evidence::prove_transactions(codec, checked, &read.transactions)?;
+            certain &= evidence::lists_all(checked, &read.transactions);
         }
         // Only a bloom under a recomputed hash shows that something is absent.
-        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom);
+        let logs = !checked.recomputed || self.wanted.may_be_in(&checked.wire.logs_bloom, watch);
         let native = read.whole().any(|tx| decode::may_pay_native(watch, tx));
         if watch.is_empty() || !(logs || native) {
-            return Ok(Some(block));
+            return Ok(Some(Told { block, certain }));
         }
         let Some(receipts) = ask.receipts(read).await? else { return Ok(None) };
         let shown = evidence::prove(codec, checked, &read.transactions, &receipts)?;
@@ -143,12 +165,13 @@ impl EvmSource {
         let native = reading.transfers.iter().any(|transfer| transfer.id.kind == Kind::Native);
         block.evidence.inclusion = shown.inclusion(native);
         if shown.receipts_differ {
+            certain = false;
             let detail = "the receipts do not hash to the header's root; this chain is only observed".to_owned();
             block.observations.push(observation("receipts_unproven", detail));
         }
         block.transfers = reading.transfers;
         block.observations.extend(reading.observations);
-        Ok(Some(block))
+        Ok(Some(Told { block, certain }))
     }
 }
 
@@ -167,10 +190,15 @@ impl ChainSource for EvmSource {
 
     async fn header_at(&self, height: Height) -> Result<Header, SourceError> {
         let mut verdict = Verdict::default();
-        for endpoint in self.endpoints() {
+        for endpoint in self.endpoints_at(height) {
             match self.ask(&endpoint).header(height).await {
                 Ok(Some(checked)) => {
-                    return Ok(checked.header());
+                    let header = checked.header();
+                    if let Some(other) = self.recent.other_head(&endpoint, header.at) {
+                        let (height, head, there) = (other.height, other.hash, header.at.hash);
+                        endpoint.remark(&format!("its head {height} is {head}, and its block {height} is {there}"));
+                    }
+                    return Ok(header);
                 }
                 Ok(None) => verdict.add(&endpoint, Trouble::NotYet(format!("no block {height} yet"))),
                 Err(trouble) => verdict.add(&endpoint, trouble),
@@ -190,7 +218,8 @@ impl ChainSource for EvmSource {
             .map(|height| height.min(up_to))
             .filter(|height| !watch.any_native() && height.above(on.tip.height) > RANGE_WORTH_IT);
         let (mut verdict, mut fork) = (Verdict::default(), None);
-        for endpoint in self.endpoints() {
+        // Whoever has the first of what is asked for can say whether it stands on ours.
+        for endpoint in self.endpoints_at(up_to.min(on.tip.height.next())) {
             let ask = self.ask(&endpoint);
             let read = match end_of_history {
                 Some(end) => match self.history(&ask, on.tip, end, watch).await {
@@ -236,15 +265,18 @@ impl ChainSource for EvmSource {
         Ok(proven)
     }
 
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        self.read_once_more(height, not_by, turn, watch).await
+    }
+
     async fn balances(&self, addresses: &[Address], at: BlockRef) -> Result<Vec<Amount>, SourceError> {
-        let mut verdict = Verdict::default();
-        for endpoint in self.endpoints() {
-            match money::balances(&self.ask(&endpoint), addresses, at).await {
-                Ok(balances) => return Ok(balances),
-                Err(trouble) => verdict.add(&endpoint, trouble),
-            }
-        }
-        Err(verdict.error())
+        self.agreed_balances(addresses, at).await
     }
 
     async fn internal_transfers(&self, addresses: &[Address], at: BlockRef) -> Result<Block, SourceError> {
@@ -268,7 +300,7 @@ impl EvmSource {
         ids: &[TransferId],
     ) -> Result<Vec<(TransferId, Evidence)>, SourceError> {
         let native = ids.iter().any(|id| id.kind == Kind::Native);
-        let mut verdict = Verdict::default();
+        let (mut verdict, mut said) = (Verdict::default(), None);
         for endpoint in self.endpoints() {
             match self.prove_at(&self.ask(&endpoint), block, ids, native).await {
                 Ok(Some(mut proven)) => {
@@ -279,13 +311,17 @@ impl EvmSource {
                     for (_, evidence) in &mut proven.0 {
                         evidence.operators.extend(agreeing.iter().cloned());
                     }
-                    return Ok(proven.0);
+                    // What one cannot prove, another may.
+                    if proven.0.iter().all(|(id, is)| is.inclusion == Inclusion::Proven || id.kind == Kind::Internal) {
+                        return Ok(proven.0);
+                    }
+                    said = said.or(Some(proven.0));
                 }
                 Ok(None) => {}
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
         }
-        verdict.empty_or_error()
+        said.map_or_else(|| verdict.empty_or_error(), Ok)
     }
 
     async fn prove_at(

@@ -8,4 +8,4 @@ mod history;
 mod node;
 
 pub use history::{Call, History, Made, transfer_log};
-pub use node::{Node, Reply, Script};
+pub use node::{Node, Reply, Script, Traffic};

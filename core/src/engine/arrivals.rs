@@ -99,11 +99,7 @@ impl Fold {
 
     /// Whether it is no money we ever credit; known deposits were judged when they were first seen.
     fn is_nothing(&mut self, at: BlockRef, transfer: &Transfer) -> bool {
-        let kind = match self.state.facts.asset(&transfer.asset) {
-            None => "unlisted_asset",
-            Some(asset) if transfer.amount < asset.min_amount || transfer.amount.is_zero() => "dust",
-            Some(_) => return false,
-        };
+        let Some(kind) = self.state.facts.leaves_out(transfer) else { return false };
         let observation = Observation {
             kind: kind.to_owned(),
             tx: Some(transfer.id.tx),
@@ -151,7 +147,9 @@ impl Fold {
     /// A deposit of an intent is on the chain that was not before.
     pub fn arrived(&mut self, intent: Option<IntentId>, deposit: DepositId) {
         let Some(intent) = intent else { return };
-        let counts = self.state.deposits.get(&deposit).is_some_and(Deposit::counts);
+        let known = self.state.deposits.get(&deposit);
+        let counts = known.is_some_and(Deposit::counts);
+        let mined = known.map(|deposit| deposit.block_time);
         if let Some(known) = self.state.intents.get(&intent)
             && known.progress.was_reversed
         {
@@ -165,7 +163,11 @@ impl Fold {
         if counts {
             self.announce(intent, EventKind::Detected, None);
         } else {
-            self.announce(intent, EventKind::Late, Some("seen"));
+            // Mined in time, and found after the end was told: an end is a recorded fact, and a person accepts.
+            let terms = self.state.intents.get(&intent).map(|intent| &intent.terms);
+            let in_time = terms.zip(mined).is_some_and(|(terms, mined)| !terms.is_past(mined));
+            let reason = if self.rescan && in_time { "found" } else { "seen" };
+            self.announce(intent, EventKind::Late, Some(reason));
         }
     }
 

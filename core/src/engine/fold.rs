@@ -90,6 +90,7 @@ impl Fold {
             tip: segment.tip,
             coverage: segment.coverage,
             watched: segment.watched,
+            read_by: segment.read_by.clone(),
             checkpoint: segment.checkpoint.clone(),
         });
         self.forget();
@@ -117,7 +118,7 @@ impl Fold {
         self.expire();
     }
 
-    /// Covered heights, read again for newer watches.
+    /// Covered heights, read again.
     pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], through: BlockRef) {
         let Some(tip) = self.state.standing.tip else { return };
         let foreign = |at: &BlockRef| self.state.headers.get(at.height).is_some_and(|ours| ours.at != *at);
@@ -137,7 +138,10 @@ impl Fold {
             self.takebacks(block, &before);
         }
         self.rescan = false;
-        self.emit(Effect::Backfilled { intents: intents.to_vec(), through: through.height });
+        // Read again for nobody in particular and found as it was known: nothing has happened.
+        if !intents.is_empty() {
+            self.emit(Effect::Backfilled { intents: intents.to_vec(), through: through.height });
+        }
         self.settle();
         self.expire();
     }

@@ -37,8 +37,9 @@ pub enum Input {
     Finality { safe: Option<BlockRef>, finalized: Option<BlockRef>, vouchers: Vec<Voucher> },
     /// More is known of how a transfer got into its block.
     Evidence { of: TransferId, block: BlockRef, is: Evidence },
-    /// Covered heights were read again for watches that are newer than their coverage, up to a block of
-    /// the chain that was read: where we no longer stand on it, nothing of it counts.
+    /// Covered heights were read again, for watches that are newer than their coverage (`intents`) or because
+    /// something may have been missed, up to a block of the chain that was read: where we no longer stand on
+    /// it, nothing of it counts.
     Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: BlockRef },
     /// A person or a backend asks for something.
     Command(Command),
@@ -141,6 +142,7 @@ pub enum Effect {
         tip: Header,
         coverage: Coverage,
         watched: WatchVersion,
+        read_by: Option<Operator>,
         checkpoint: Vec<(String, Vec<u8>)>,
     },
     Backfilled {

@@ -1,6 +1,7 @@
 //! Invented histories: a chain that grows and forks, a backend that asks, a scanner that reads late,
 //! twice or partly, and what the engine made of it, step by step. Begin in `plan`, then `world`.
 
+mod again;
 pub mod facts;
 pub mod plan;
 pub mod truth;

@@ -89,6 +89,13 @@ pub enum Action {
     Backfill {
         part: u64,
     },
+    /// Whoever is read next leaves the payments out of a stretch.
+    LeaveOut,
+    /// Covered heights are read once more, whoever is paid there.
+    Rescan {
+        back: u64,
+        blocks: u64,
+    },
     Resume {
         accept: bool,
     },
@@ -165,8 +172,13 @@ fn chain() -> BoxedStrategy<Action> {
         2 => (0..8_usize, any::<bool>(), 0..8_u8)
             .prop_map(|(which, proven, operators)| Action::Prove { which, proven, operators }),
         1 => Just(Action::Repeat),
+        1 => rescan(),
     ]
     .boxed()
+}
+
+fn rescan() -> impl Strategy<Value = Action> {
+    (0..12_u64, 1..40_u64).prop_map(|(back, blocks)| Action::Rescan { back, blocks })
 }
 
 fn anything() -> BoxedStrategy<Action> {
@@ -181,6 +193,8 @@ fn anything() -> BoxedStrategy<Action> {
         1 => (0..2_usize, 0..10_usize, option::of(200..1_500_i64))
             .prop_map(|(which, due, expires)| Action::Ask { which, due, expires }),
         2 => (0..20_u64).prop_map(|part| Action::Backfill { part }),
+        1 => Just(Action::LeaveOut),
+        1 => rescan(),
         5 => any::<bool>().prop_map(|accept| Action::Resume { accept }),
         1 => prop::bool::weighted(0.15).prop_map(|halt| if halt { Action::Halt } else { Action::Repeat }),
     ]

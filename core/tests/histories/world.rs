@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use amn_core::block::{
     Address, AssetId, Block, BlockHash, BlockRef, Evidence, Hash, Header, Height, Inclusion, Operator, Takeback,
-    Transfer,
+    Transfer, TransferId,
 };
 use amn_core::engine::{Command, Effect, Halt, HaltReason, Input, Refusal, State, step};
 use amn_core::id::IntentId;
-use amn_core::intent::Intent;
 use amn_core::matching::Watched;
 use amn_core::money::Amount;
 use amn_core::source::{Coverage, Segment, Voucher, WatchVersion};
@@ -42,6 +41,9 @@ pub struct World {
     pub truth_final: Height,
     /// Addresses that an issuer ever took money back from.
     pub taken: BTreeSet<Address>,
+    /// Payments that were left out of a stretch and that nobody has read since.
+    pub left_out: BTreeSet<TransferId>,
+    leave_out: bool,
     /// Commands that were refused since the last step.
     pub refused: Vec<(Input, Refusal)>,
     /// Payments that left their block and wait to be mined again.
@@ -68,6 +70,8 @@ impl World {
             given: BTreeMap::new(),
             truth_final: Height(super::truth::FIRST),
             taken: BTreeSet::new(),
+            left_out: BTreeSet::new(),
+            leave_out: false,
             refused: Vec::new(),
             waiting: Vec::new(),
             undone: Vec::new(),
@@ -194,6 +198,11 @@ impl World {
                 Ok(())
             }
             Action::Backfill { part } => self.backfill(*part, judge),
+            Action::LeaveOut => {
+                self.leave_out = true;
+                Ok(())
+            }
+            Action::Rescan { back, blocks } => self.rescan(*back, *blocks, judge),
             Action::Resume { accept } => {
                 let accept_fork = accept.then(|| self.truth.head().header.at.hash);
                 self.tell(Input::Command(Command::Resume { accept_fork }), judge)?;
@@ -316,7 +325,8 @@ impl World {
         }
         let operators = self.evidence(tip.at.hash, mask, proven).operators;
         let coverage = if listed { Coverage::Listed } else { Coverage::Linked };
-        Segment { parent, blocks, tip, coverage, watched, operators, checkpoint: Vec::new() }
+        let read_by = facts::operators(by_one).pop_first();
+        Segment { parent, blocks, tip, coverage, watched, operators, read_by, checkpoint: Vec::new() }
     }
 
     fn sync(&mut self, action: &Action, judge: Judge<'_>) -> Result<(), TestCaseError> {
@@ -344,7 +354,12 @@ impl World {
             let to = last.min(Height(from.0 + group as u64 - 1));
             let mask = if listed { mask | 3 } else { mask };
             count(if listed { "listed segment" } else { "linked segment" });
-            let segment = self.segment(from, to, mask, proven, listed, stale);
+            let mut segment = self.segment(from, to, mask, proven, listed, stale);
+            if std::mem::take(&mut self.leave_out) {
+                count("left out");
+                let all = segment.blocks.iter_mut().flat_map(|block| block.transfers.drain(..));
+                self.left_out.extend(all.map(|transfer| transfer.id));
+            }
             self.tell(Input::Extend(segment), judge)?;
             from = to.next();
         }
@@ -383,27 +398,6 @@ impl World {
         self.tell(Input::Finality { safe, finalized, vouchers: told }, judge)
     }
 
-    fn backfill(&mut self, part: u64, judge: Judge<'_>) -> Result<(), TestCaseError> {
-        let Some(tip) = self.state.standing.tip else { return skip("backfill") };
-        let owed = |i: &Intent| i.backfill.map(|(from, to)| (from, to, i.id, i.terms.address.clone()));
-        let Some((from, to, id, address)) = self.state.intents.values().find_map(owed) else { return skip("backfill") };
-        let through = to.min(tip.at.height).min(Height(from.0 + part));
-        let Some(end) = self.truth.at(through).map(|b| b.header.at).filter(|_| from <= through) else {
-            return skip("backfill");
-        };
-        let mut blocks: Vec<Block> = (from.0..=through.0).filter_map(|h| self.truth.at(Height(h)).cloned()).collect();
-        for block in &mut blocks {
-            block.transfers.retain(|t| t.to == address);
-            block.takebacks.retain(|t| t.from == address);
-        }
-        blocks.retain(|b| !b.transfers.is_empty() || !b.takebacks.is_empty());
-        for block in &mut blocks {
-            block.evidence = self.evidence(block.header.at.hash, 1, true);
-        }
-        count("backfill");
-        self.tell(Input::Found { blocks, intents: vec![id], through: end }, judge)
-    }
-
     fn pick_intent(&self, which: usize) -> Option<IntentId> {
         let all: Vec<IntentId> = self.state.intents.keys().copied().collect();
         pick(&all, which).copied()
@@ -425,7 +419,6 @@ fn skip(what: &'static str) -> Result<(), TestCaseError> {
         "sync" => "skipped: sync",
         "prove" => "skipped: prove",
         "ask" => "skipped: ask",
-        "backfill" => "skipped: backfill",
         "unassign" => "skipped: unassign",
         "assign" => "skipped: assign",
         _ => "skipped: other",

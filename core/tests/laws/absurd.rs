@@ -114,7 +114,7 @@ impl Dice<'_> {
         };
         let watched = WatchVersion(self.one(&[0, 1, u64::MAX]).unwrap_or(0));
         let operators = self.evidence().operators;
-        Segment { parent, blocks, tip, coverage, watched, operators, checkpoint: Vec::new() }
+        Segment { parent, blocks, tip, coverage, watched, operators, read_by: None, checkpoint: Vec::new() }
     }
 
     fn command(&mut self) -> Command {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use sonic_rs::{JsonValueTrait, LazyValue};
 
 use crate::error::RpcError;
+use crate::http;
 use crate::shown::shorten;
 use crate::standing::COOL_DOWN_MAX;
 use table::{Means, ROWS, Row};
@@ -50,6 +51,55 @@ pub(crate) fn http_status(method: &str, status: u16, retry_after: Option<Duratio
     let text = String::from_utf8_lossy(&body[..body.len().min(MESSAGE_MAX)]);
     let message = format!("HTTP {status} {text}");
     Some(meaning(&Refusal { method, status, retry_after, message: &message, ..Refusal::default() }))
+}
+
+/// The meaning of a reply by REST that is no answer: its status says so, or its own `"ok": false`; `None` where it is
+/// one. `object`: the body is an object of bounded depth, so that it may be looked into.
+pub(crate) fn rest(route: &str, http: &http::Reply, object: bool) -> Option<RpcError> {
+    let (status, retry_after) = (http.status, http.retry_after);
+    let fine = (200..300).contains(&status);
+    let said = if object { Said::read(&http.body) } else { Said::default() };
+    if fine && said.ok != Some(false) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(&http.body[..http.body.len().min(MESSAGE_MAX)]);
+    let message = said.why.unwrap_or_else(|| if fine { text.into_owned() } else { format!("HTTP {status} {text}") });
+    // A refusal with "all is well" above it says in its code what its status should have been.
+    let status = said.code.filter(|_| fine).unwrap_or(status);
+    let refusal = Refusal { method: route, status, retry_after, message: &message, ..Refusal::default() };
+    let known = ROWS.iter().any(|row| row.fits(&refusal, &message.to_lowercase()));
+    Some(match status {
+        // By REST a status speaks of what was asked for, not of the road to it.
+        404 if !known => RpcError::NotYet(shorten(&message)),
+        405 | 501 if !known => RpcError::Unsupported(shorten(&message)),
+        400 | 422 if !known => RpcError::Rejected { code: i64::from(status), message: shorten(&message) },
+        _ => meaning(&refusal),
+    })
+}
+
+/// What a body says of itself, in the words of those APIs that we know.
+#[derive(Default)]
+struct Said {
+    ok: Option<bool>,
+    code: Option<u16>,
+    why: Option<String>,
+}
+
+impl Said {
+    fn read(body: &Bytes) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let Ok(object) = sonic_rs::from_str::<LazyValue<'_>>(&text) else { return Self::default() };
+        let words = |name: &str| {
+            let text = object.get(name)?.as_str()?.chars().take(MESSAGE_MAX).collect::<String>();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        Self {
+            ok: object.get("ok").and_then(|ok| ok.as_bool()),
+            code: object.get("code").and_then(|code| u16::try_from(code.as_u64()?).ok()),
+            // toncenter writes `error` or `result`, Horizon and others `detail` or `message`.
+            why: ["error", "result", "detail", "message"].into_iter().find_map(words),
+        }
+    }
 }
 
 /// The one decision: words, then code, then status.

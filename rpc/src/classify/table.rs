@@ -94,6 +94,7 @@ pub(super) const ROWS: &[Row] = &[
     says(&["requests per second"], Means::Rate),
     says(&["throttled"], Means::Rate),
     says(&["capacity exceeded"], Means::Rate),
+    says(&["queue limit"], Means::Rate),
     // History that is gone. Above what is not there yet, whose words are wider.
     says(&["missing trie node"], Means::Pruned),
     says(&["pruned"], Means::Pruned),
@@ -101,6 +102,7 @@ pub(super) const ROWS: &[Row] = &[
     says(&["historical state"], Means::Pruned),
     says(&["state is not available"], Means::Pruned),
     says(&["archive"], Means::Pruned),
+    says(&["not in db"], Means::Pruned),
     code(4444, Means::Pruned),
     // Not there yet.
     says(&["header not found"], Means::NotYet),
@@ -112,6 +114,14 @@ pub(super) const ROWS: &[Row] = &[
     says(&["after last accepted block"], Means::NotYet),
     says(&["unfinalized data"], Means::NotYet),
     says(&["not yet available"], Means::NotYet),
+    says(&["block is not applied"], Means::NotYet),
+    says(&["lite_server_notready"], Means::NotYet),
+    says(&["cannot find block"], Means::NotYet),
+    // Above the tip or below what is kept, in the same words: the family asks for the limits before it gives up.
+    says(&["start ledger", "must be between"], Means::NotYet),
+    says(&["startledger must be within"], Means::NotYet),
+    says(&["does not contain metadata for ledger"], Means::NotYet),
+    says(&["cursor", "must be between"], Means::NotYet),
     // Not offered here.
     says(&["is not a supported"], Means::Unsupported),
     says(&["method not found"], Means::Unsupported),
@@ -141,6 +151,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["timeout"], Means::TryOther),
     says(&["timed out"], Means::TryOther),
     says(&["temporary internal error"], Means::TryOther),
+    says(&["since last known ledger closed is too high"], Means::TryOther),
+    says(&["data stores are not initialized"], Means::TryOther),
     // Words that nobody knows: the code decides. Without a row it is the node's own trouble.
     code(429, Means::Rate),
     code(-32005, Means::Rate),

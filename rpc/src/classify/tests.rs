@@ -228,3 +228,32 @@ fn an_error_of_broken_utf8_is_read_all_the_same() {
     let error = Bytes::from_static(b"{\"code\":-32000,\"message\":\"header not found \x80\",\"data\":{\"\xff\":1}}");
     assert!(matches!(error_object(LOGS, 200, None, &error), RpcError::NotYet(_)));
 }
+
+#[test]
+fn the_words_of_ton_and_stellar_nodes_are_known_too() {
+    let of = |code: i64, message: &str| of(code, message);
+    assert!(matches!(
+        of(500, "LITE_SERVER_UNKNOWN: cannot find block (0,8000000000000000,9) lt=0"),
+        RpcError::NotYet(_)
+    ));
+    assert!(matches!(of(500, "LITE_SERVER_NOTREADY: block is not applied"), RpcError::NotYet(_)));
+    assert!(matches!(of(500, "LITE_SERVER_UNKNOWN: cannot compute: lt not in db"), RpcError::Pruned(_)));
+    assert!(matches!(of(429, "Ratelimit exceed"), RpcError::CoolDown { .. }));
+    assert!(matches!(of(-32000, "rpc queue for getLedgers surpassed queue limit"), RpcError::CoolDown { .. }));
+    for message in [
+        "start ledger (9) must be between the oldest ledger: 1 and the latest ledger: 8 for this rpc instance",
+        "startLedger must be within the ledger range: 1 - 8",
+        "database does not contain metadata for ledger: 9",
+    ] {
+        assert!(matches!(of(-32600, message), RpcError::NotYet(_)), "{message}");
+        assert!(matches!(of(-32602, message), RpcError::NotYet(_)), "{message}");
+    }
+    for message in [
+        "latency (45s) since last known ledger closed is too high (>30s)",
+        "data stores are not initialized: error getting latest ledger",
+        "request timed out",
+    ] {
+        assert!(matches!(of(-32603, message), RpcError::TryOther { .. }), "{message}");
+    }
+    assert!(of(-32001, "timed out").timed_out());
+}

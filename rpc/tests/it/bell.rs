@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::NetworkId;
-use amn_rpc::{Doorbell, Secret, install_crypto};
+use amn_core::block::{NetworkId, Operator};
+use amn_rpc::{Doorbell, DoorbellHealth, EndpointConfig, Secret, install_crypto};
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use crate::node::pool_by_hand;
 
 const HEAD: &str = r#"{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0x1","result":{}}}"#;
 /// Nothing here takes longer than some milliseconds; this only ends a test that hangs.
@@ -102,4 +105,89 @@ async fn a_silent_line_is_a_dead_line() {
     rings(&bell).await;
     drop(silent);
     task.abort();
+}
+
+/// Serves one connection with what `misbehaves` does, and waits until the bell has hung up and come back.
+async fn hung_up_on(silence: Duration, misbehaves: impl AsyncFnOnce(WebSocketStream<TcpStream>)) {
+    let (listener, bell, task) = hung(silence).await;
+    let socket = answer_the_door(&listener).await;
+    rings(&bell).await;
+    let (mut again, ()) = tokio::join!(answer_the_door(&listener), misbehaves(socket));
+    rings(&bell).await;
+    assert!(timeout(Duration::ZERO, bell.notified()).await.is_err(), "it rang for what was no head");
+    again.send(Message::text(HEAD)).await.unwrap();
+    rings(&bell).await;
+    task.abort();
+}
+
+#[tokio::test]
+async fn endless_pings_are_no_sign_of_life() {
+    hung_up_on(Duration::from_millis(200), async |mut socket| {
+        while socket.send(Message::Ping("x".into())).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_talks_without_end_and_says_no_head_is_hung_up_on() {
+    hung_up_on(
+        PATIENCE,
+        async |mut socket| {
+            while socket.send(Message::text(r#"{"jsonrpc":"2.0","method":"hello"}"#)).await.is_ok() {}
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_frames_end_the_line_and_no_more() {
+    hung_up_on(PATIENCE, async |mut socket| {
+        socket.get_mut().write_all(&[0xff; 64]).await.unwrap();
+        drop(timeout(PATIENCE, socket.next()).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn invented_heads_have_us_look_more_often_but_not_without_end() {
+    let (listener, bell, task) = hung(PATIENCE).await;
+    let mut socket = answer_the_door(&listener).await;
+    rings(&bell).await;
+    let start = std::time::Instant::now();
+    for _ in 0..5_000 {
+        socket.send(Message::text(HEAD)).await.unwrap();
+    }
+    let mut rung = 0_u32;
+    while rung < 5 {
+        rings(&bell).await;
+        rung += 1;
+    }
+    // Between two rings there are 50 ms, and the first is at once.
+    assert!(start.elapsed() >= Duration::from_millis(200), "{:?}", start.elapsed());
+    task.abort();
+}
+
+#[tokio::test]
+async fn what_the_bell_hears_is_seen_in_the_health_of_its_endpoint() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = EndpointConfig::new("a", "http://127.0.0.1:1", Operator::new("a"));
+    config.ws = Some(format!("ws://{}", listener.local_addr().unwrap()).into());
+    let (pool, clock) = pool_by_hand(vec![config]);
+    let endpoint = &pool.endpoints()[0];
+    let health = || endpoint.health().doorbell.unwrap();
+    assert_eq!(health(), DoorbellHealth { connected: false, heads: 0, silent_seconds: None });
+    let bell = Arc::new(Notify::new());
+    let task = tokio::spawn(endpoint.doorbell().unwrap().ring(Arc::clone(&bell)));
+    let mut socket = answer_the_door(&listener).await;
+    rings(&bell).await;
+    assert!(health().connected);
+    socket.send(Message::text(HEAD)).await.unwrap();
+    rings(&bell).await;
+    clock.advance(Duration::from_secs(7));
+    assert_eq!(health(), DoorbellHealth { connected: true, heads: 1, silent_seconds: Some(7) });
+    task.abort();
+    drop(task.await);
+    assert!(!health().connected, "nobody listens any more");
 }

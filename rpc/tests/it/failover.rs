@@ -1,13 +1,14 @@
 //! Which node is asked, and who is asked next.
 
 use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use amn_core::block::{NetworkId, Operator};
 use amn_rpc::{ConfigError, EndpointConfig, Pool, RpcError};
 use serde_json::json;
 
-use crate::node::{Node, Says, pool};
+use crate::node::{Node, Says, pool, pool_by_hand, says_its_chain};
 
 #[tokio::test]
 async fn one_call_goes_on_to_the_node_that_answers() {
@@ -73,23 +74,15 @@ async fn a_node_that_asks_to_be_left_alone_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_node_that_keeps_failing_rests_and_is_tried_where_nothing_better_is_there() {
+async fn a_node_that_is_open_is_not_asked_where_nothing_better_is_there_either() {
     let ill = Node::that(Says::Http(500, "", String::new())).await;
-    let well = Node::that_answers("1").await;
-    let both = pool(vec![ill.config("ill"), well.config("well")]);
-    for _ in 0..3 {
-        assert!(both.endpoints()[0].call("eth_chainId", &json!([])).await.is_err());
-    }
-    assert_eq!(both.best().iter().map(|e| e.name().to_owned()).collect::<Vec<_>>(), ["well"]);
-
     let alone = pool(vec![ill.config("ill")]);
-    for _ in 0..5 {
-        assert!(alone.call("eth_chainId", &json!([])).await.is_err());
+    for method in ["eth_a", "eth_b", "eth_a", "eth_b", "eth_a", "eth_b"] {
+        assert!(alone.call(method, &json!([])).await.is_err());
     }
-    assert_eq!(ill.asked(), 8);
-    ill.now_says(Says::Http(200, "", r#"{"id":$ID,"result":"0x1"}"#.into()));
-    assert!(alone.call("eth_chainId", &json!([])).await.is_ok());
-    assert_eq!(alone.endpoints()[0].health().consecutive_failures, 0);
+    assert_eq!(ill.asked(), 5);
+    let why = alone.call("eth_a", &json!([])).await.unwrap_err();
+    assert!(why.to_string().contains("ill is left alone for") && why.to_string().contains("HTTP 500"), "{why}");
 }
 
 #[tokio::test]
@@ -117,14 +110,14 @@ async fn a_node_that_lacks_one_method_keeps_its_place_for_the_others() {
 #[tokio::test]
 async fn nobody_has_it_is_said_only_when_everybody_was_asked() {
     let lacking = Node::that_fails(-32601, "the method does not exist/is not available").await;
-    let resting = Node::that(Says::Http(500, "", String::new())).await;
-    let pool = pool(vec![lacking.config("lacking"), resting.config("resting")]);
-    for _ in 0..3 {
-        assert!(pool.endpoints()[1].call("eth_x", &json!([])).await.is_err());
+    let open = Node::that(Says::Http(500, "", String::new())).await;
+    let pool = pool(vec![lacking.config("lacking"), open.config("open")]);
+    for method in ["eth_x", "eth_y", "eth_x", "eth_y", "eth_x"] {
+        assert!(pool.endpoints()[1].call(method, &json!([])).await.is_err());
     }
     let error = pool.call("eth_x", &json!([])).await.unwrap_err();
     assert!(matches!(error, RpcError::TryOther { .. }), "{error}");
-    assert_eq!(resting.asked(), 3);
+    assert_eq!(open.asked(), 5);
 }
 
 #[tokio::test]
@@ -145,7 +138,7 @@ async fn a_laggard_goes_last_and_the_heads_of_the_pool_never_go_back() {
 #[tokio::test]
 async fn a_distrusted_node_is_not_called_and_its_head_counts_for_nothing() {
     let (liar, honest) = (Node::that_answers("1").await, Node::that_answers("1").await);
-    let pool = pool(vec![liar.config("liar"), honest.config("honest")]);
+    let (pool, clock) = pool_by_hand(vec![liar.config("liar"), honest.config("honest")]);
     pool.endpoints()[0].report_head(u64::MAX);
     pool.endpoints()[1].report_head(7);
 
@@ -161,8 +154,10 @@ async fn a_distrusted_node_is_not_called_and_its_head_counts_for_nothing() {
     assert!(pool.call("eth_chainId", &json!([])).await.is_err());
     assert_eq!([liar.asked(), honest.asked()], [0, 1]);
 
-    pool.endpoints()[0].trust_again();
-    assert_eq!(pool.call("eth_chainId", &json!([])).await.unwrap().0.name(), "liar");
+    clock.advance(Duration::from_mins(10));
+    pool.welcome_back(says_its_chain).await;
+    assert!(pool.endpoints()[0].distrusted().is_none());
+    assert!(pool.endpoints()[0].call("eth_chainId", &json!([])).await.is_ok());
 }
 
 fn in_reverse(question: &serde_json::Value) -> String {
@@ -252,6 +247,40 @@ async fn a_wrong_configuration_is_named_without_its_secrets() {
     assert!(matches!(Pool::new(NetworkId::new("devnet"), vec![]), Err(ConfigError::NoEndpoints(_))));
     let twice = vec![config("http://host"), config("http://host")];
     assert!(matches!(Pool::new(NetworkId::new("devnet"), twice), Err(ConfigError::NameTaken(_))));
+}
+
+#[tokio::test]
+async fn questions_one_after_another_share_a_connection() {
+    let node = Node::that_answers("1").await;
+    let pool = pool(vec![node.config("a")]);
+    for _ in 0..5 {
+        pool.call("eth_chainId", &json!([])).await.unwrap();
+    }
+    assert_eq!(node.connected.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_where_one_is_configured_and_nowhere_else() {
+    let (node, proxy) = (Node::that_answers("1").await, Node::that_answers("2").await);
+    let mut through = node.config("through");
+    through.proxy = Some(format!("http://me:pa55@127.0.0.1:{}", proxy.port).into());
+    let shown = format!("{through:?}");
+    let pool = pool(vec![through, node.config("straight")]);
+    let ask =
+        async |at: usize| pool.endpoints()[at].call("eth_chainId", &json!([])).await.unwrap().parse::<u64>().unwrap();
+    assert_eq!((ask(0).await, ask(1).await), (2, 1));
+    let heard = proxy.heard.lock().unwrap().clone();
+    assert!(heard.starts_with(&format!("POST http://127.0.0.1:{}/v2/", node.port)), "{heard}");
+    assert!(heard.to_lowercase().contains("proxy-authorization: basic"), "{heard}");
+    assert!(!shown.contains("pa55"));
+
+    let refused = |proxy: &str, ws: Option<&str>| {
+        let mut config = EndpointConfig::new("a", "http://host", Operator::new("o"));
+        (config.proxy, config.ws) = (Some(proxy.into()), ws.map(Into::into));
+        Pool::new(NetworkId::new("devnet"), vec![config]).unwrap_err().to_string()
+    };
+    assert!(refused("socks5://host", None).contains("proxy is not http(s)://host"));
+    assert!(refused("http://host", Some("ws://host")).contains("ws cannot go through a proxy"));
 }
 
 #[tokio::test]

@@ -3,7 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "tests start their own servers and read the clock of the machine")]
 
 mod bell;
+mod breaker;
 mod failover;
 mod hostile;
 mod listener;
 mod node;
+mod rest;
+mod tape;

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
-use amn_rpc::{EndpointConfig, Pool};
+use amn_rpc::{EndpointConfig, Pool, PoolSettings, Probe, VirtualTime};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -30,6 +32,7 @@ pub enum Says {
 pub struct Node {
     pub port: u16,
     pub asked: Arc<AtomicUsize>,
+    pub connected: Arc<AtomicUsize>,
     pub flooded: Arc<AtomicUsize>,
     /// The head of the last request.
     pub heard: Arc<Mutex<String>>,
@@ -43,9 +46,12 @@ impl Node {
         let port = listener.local_addr().unwrap().port();
         let says = Arc::new(Mutex::new(says));
         let (asked, flooded, heard) = (Arc::default(), Arc::default(), Arc::default());
+        let connected = Arc::<AtomicUsize>::default();
+        let connections = Arc::clone(&connected);
         let serve = (Arc::clone(&says), Arc::clone(&asked), Arc::clone(&flooded), Arc::clone(&heard));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                connections.fetch_add(1, Ordering::SeqCst);
                 let (says, asked, flooded, heard) = serve.clone();
                 tokio::spawn(async move {
                     // The client hangs up when it has had enough; that is the end of a connection, not of the test.
@@ -53,7 +59,7 @@ impl Node {
                 });
             }
         });
-        Self { port, asked, flooded, heard, says, task }
+        Self { port, asked, connected, flooded, heard, says, task }
     }
 
     pub async fn that_answers(result: &str) -> Self {
@@ -87,6 +93,26 @@ impl Drop for Node {
     }
 }
 
+/// A pool whose clock is moved by hand.
+pub fn pool_by_hand(endpoints: Vec<EndpointConfig>) -> (Pool, VirtualTime) {
+    let clock = VirtualTime::at(Duration::from_hours(500_000));
+    let settings = PoolSettings { time: clock.time(), ..PoolSettings::default() };
+    (Pool::new_with(NetworkId::new("devnet"), endpoints, settings).unwrap(), clock)
+}
+
+/// Every chain is the right one but that of the number 666.
+pub fn says_its_chain(mut probe: Probe) -> BoxFuture<'static, ()> {
+    let asked = async move {
+        let Ok(answer) = probe.call("eth_chainId", &serde_json::json!([])).await else { return };
+        match answer.parse::<u64>() {
+            Ok(666) => probe.wrong("it speaks of chain 666"),
+            Ok(_) => probe.right(),
+            Err(_) => {}
+        }
+    };
+    asked.boxed()
+}
+
 pub fn pool(endpoints: Vec<EndpointConfig>) -> Pool {
     Pool::new(NetworkId::new("devnet"), endpoints).unwrap()
 }
@@ -118,12 +144,16 @@ async fn serve_connection(
         stream.read_exact(&mut body).await?;
         *heard.lock().unwrap() = head;
         asked.fetch_add(1, Ordering::SeqCst);
-        // No question: somebody wants a WebSocket. We have none.
-        let Ok(question) = serde_json::from_slice::<serde_json::Value>(&body) else { return Ok(()) };
+        // No question: somebody wants a WebSocket, which we have not, or asks by REST.
+        let question = match serde_json::from_slice::<serde_json::Value>(&body) {
+            Ok(question) => question,
+            Err(_) if heard.lock().unwrap().to_lowercase().contains("upgrade: websocket") => return Ok(()),
+            Err(_) => serde_json::Value::Null,
+        };
         let now = says.lock().unwrap().clone();
         match now {
             Says::Http(status, headers, body) => {
-                let id = question.get("id").or_else(|| question.get(0)?.get("id")).unwrap();
+                let id = question.get("id").or_else(|| question.get(0)?.get("id")).cloned().unwrap_or_default();
                 respond(&mut stream, status, headers, &body.replace("$ID", &id.to_string())).await?;
             }
             Says::With(answer) => respond(&mut stream, 200, "", &answer(&question)).await?,

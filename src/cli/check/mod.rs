@@ -1,8 +1,13 @@
 //! `check`: whether everything the daemon needs is there and is what we take it for, before money depends on it.
 //!
-//! Every line ends in ok, warn or FAIL, and what is not ok says what to do. Nothing is changed.
+//! Every line says ok, info, warn or FAIL, and what warns or fails says what to do. Nothing is changed. Each endpoint
+//! is asked by itself ([`endpoint`]), then all of a network are held against each other ([`together`]).
 
+mod blocks;
 mod endpoint;
+mod head;
+mod line;
+mod together;
 
 use std::process::ExitCode;
 
@@ -29,6 +34,9 @@ const LAG_BLOCKS: u64 = 10;
 pub enum Status {
     #[serde(rename = "ok")]
     Fine,
+    /// Good to know; nothing is wrong.
+    #[serde(rename = "info")]
+    Info,
     #[serde(rename = "warn")]
     Warn,
     #[serde(rename = "FAIL")]
@@ -52,6 +60,10 @@ pub struct Lines(Vec<Line>);
 impl Lines {
     pub fn fine(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>) {
         self.add(Status::Fine, check, subject.into(), &said.into(), "");
+    }
+
+    pub fn info(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>) {
+        self.add(Status::Info, check, subject.into(), &said.into(), "");
     }
 
     pub fn warn(&mut self, check: &'static str, subject: impl Into<String>, said: impl Into<String>, todo: &str) {
@@ -82,6 +94,7 @@ impl Lines {
                 .map(|line| {
                     let word = match line.status {
                         Status::Fine => "ok",
+                        Status::Info => "info",
                         Status::Warn => "warn",
                         Status::Fail => "FAIL",
                     };
@@ -131,9 +144,14 @@ pub async fn run(config: &Config, screen: &Screen) -> ExitCode {
     for (_, served) in networks.iter() {
         network(served, pool, now, &mut lines).await;
         let asked = served.pool.endpoints().iter().map(|endpoint| endpoint::check(served, endpoint, now));
-        for found in join_all(asked).await {
-            lines.0.extend(found.0);
+        let mut served_well = Vec::new();
+        for (endpoint, found) in served.pool.endpoints().iter().zip(join_all(asked).await) {
+            if found.is_ours {
+                served_well.push(endpoint);
+            }
+            lines.0.extend(found.lines.0);
         }
+        together::check(served, &served_well, &mut lines).await;
     }
     if let Some(database) = database {
         database.close().await;

@@ -20,7 +20,7 @@ pub enum Numbered {
     Elsewhere,
 }
 
-/// Numbers up to `most` committed events, oldest first. One at a time: numbers become visible in their order.
+/// Numbers up to `most` committed events, oldest first, those of one intent in their sequence. One at a time: numbers become visible in their order.
 pub async fn number(pool: &PgPool, most: u32) -> Result<Numbered, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     // In a statement of its own: the next one must see what the lock's last holder committed.
@@ -33,13 +33,13 @@ pub async fn number(pool: &PgPool, most: u32) -> Result<Numbered, sqlx::Error> {
     let numbered = sqlx::query!(
         "
         with batch as (
-          select e.id, coalesce(e.tenant_id, '') as tenant_id, e.created_at
+          select e.id, coalesce(e.tenant_id, '') as tenant_id, e.created_at, e.sequence
           from amn.event e
           where e.feed_number is null
-          order by e.created_at, e.id
+          order by e.created_at, e.sequence, e.id
           limit $1
         ), placed as (
-          select b.id, b.tenant_id, row_number() over (partition by b.tenant_id order by b.created_at, b.id) as place
+          select b.id, b.tenant_id, row_number() over (partition by b.tenant_id order by b.created_at, b.sequence, b.id) as place
           from batch b
         ), counted as (
           select p.tenant_id, count(*) as count from placed p group by p.tenant_id

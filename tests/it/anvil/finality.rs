@@ -36,6 +36,7 @@ impl Side {
             file = "{file}"
             single_operator = "accepted"
             poll_ms = 50
+            quiet_poll_ms = 0
             [[networks.side.tokens]]
             address = "{token}"
             symbol = "SIDE"

@@ -6,6 +6,8 @@ mod deposits;
 mod intents;
 mod layers;
 mod networks;
+mod nodes;
 mod openapi;
+mod rescans;
 mod stand;
 mod webhooks;

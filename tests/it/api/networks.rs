@@ -51,7 +51,7 @@ async fn a_halted_network_and_one_without_a_tip_are_not_ready_and_say_why() {
     assert_eq!((ready.status, &ready.body["networks"][1]["status"]), (503, &json!("starting")));
     let all = stand.get("/v1/networks").key(OPERATOR).send().await;
     assert_eq!(all.body["data"][1]["lag_seconds"], Value::Null);
-    assert_eq!(all.body["data"][0]["endpoints"][0]["host"], "https://rpc.example");
+    assert_eq!(all.body["data"][0]["endpoints"][0]["shown_url"], "https://base.alpha.example");
 }
 
 #[tokio::test]

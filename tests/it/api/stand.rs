@@ -74,7 +74,9 @@ impl Stand {
             chains: Arc::new(Invented),
             decide: decided.clone(),
             metrics: Arc::new(|| "amn_up 1\n".to_owned()),
-            endpoints: Arc::new(|_| json!([{ "health": "ok", "host": "https://rpc.example", "operator": "one" }])),
+            daemon: Uuid::from_u128(1),
+            report: Arc::new(|_| Some(report())),
+            look: Arc::new(|_| ()),
             wake: Arc::new(Notify::new()),
             operator_key: Some(hash_key(OPERATOR)),
             metrics_token: Some(hash_key(METRICS_TOKEN)),
@@ -129,6 +131,16 @@ impl Stand {
         assert_eq!(answer.status, 201, "{}", answer.body);
         answer.body["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// What a daemon says of one node, as the document shows it.
+pub fn report() -> Value {
+    let network = &amn_scanner::api::openapi::document()["paths"]["/v1/networks/{network}"]["get"]["responses"]["200"]
+        ["content"]["application/json"]["example"];
+    let of = |field: &str| network[field].clone();
+    json!({
+        "endpoints": of("endpoints"), "operators": of("operators"), "polling": of("polling"), "requests": of("requests"),
+    })
 }
 
 /// The body of a plain intent of seller-7.

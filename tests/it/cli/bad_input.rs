@@ -87,6 +87,16 @@ async fn wrong_arguments_are_refused_by_name_with_2_and_what_the_ledger_refuses_
         (vec!["networks", "resume", "Devnet!"], 2, "lowercase letters"),
         (vec!["networks", "resume", "base"], 2, "does not enable the network base"),
         (vec!["networks", "resume", "devnet", "--accept-fork", "0x1"], 2, "64 hexadecimal digits"),
+        (vec!["rescan"], 2, "--network"),
+        (vec!["rescan", "--network", "devnet", "--from", "5"], 2, "--to"),
+        (vec!["rescan", "--network", "devnet", "--from", "-5", "--to", "6"], 2, "unexpected argument '-5'"),
+        (vec!["rescan", "--network", "devnet", "--from", "9", "--to", "6"], 2, "is above to"),
+        (vec!["rescan", "--network", "devnet", "--from", "5", "--to", "99999999999999999999"], 2, "--to"),
+        (vec!["rescan", "--network", "devnet", "--from", "5", "--to", "6"], 1, "there is no such network"),
+        (vec!["networks", "show", "devnet"], 1, "there is no such network"),
+        (vec!["networks", "reset", "devnet"], 2, "<ENDPOINT>"),
+        (vec!["networks", "reset", "devnet", "a/b"], 2, "lowercase letters"),
+        (vec!["networks", "reset", "devnet", "nobody"], 1, "there is no such network"),
         (vec!["thresholds", "get", "devnet"], 1, "there is no such network"),
         (vec!["thresholds", "set", "devnet", "--tag", "latest"], 2, "safe, finalized"),
         (vec!["thresholds", "set", "devnet", "--policy", "/nowhere.json"], 2, "No such file"),
@@ -126,6 +136,15 @@ async fn a_configuration_or_a_database_that_is_wrong_is_said_before_anything_is_
     let wrong = config(dir.path(), "postgres://nobody@127.0.0.1:9/none", "[networks.moon]\n");
     assert_said(&["wrong"], &amn(&wrong, &["run"]).await, 2, "amn-scanner.toml:4");
     assert_said(&["wrong"], &amn(&wrong, &["check"]).await, 2, "amn-scanner.toml:4");
+    let foreign = config(dir.path(), "postgres://nobody@127.0.0.1:9/none", &format!("{DEVNET}kind = \"rest\"\n"));
+    let said = amn(&foreign, &["run"]).await;
+    assert_said(
+        &["foreign"],
+        &said,
+        2,
+        "amn-scanner.toml:7:1: [networks.devnet] endpoint nobody: kind: must be \"json-rpc\"",
+    );
+    let wrong = config(dir.path(), "postgres://nobody@127.0.0.1:9/none", "[networks.moon]\n");
     let json = amn(&wrong, &["intents", "list", "--json"]).await;
     let error: serde_json::Value = serde_json::from_str(&json.err).unwrap();
     assert_eq!((json.code, &error["code"]), (2, &"usage".into()));

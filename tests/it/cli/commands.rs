@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::amn;
-use crate::support::play::Play;
+use crate::support::play::{Play, Setting};
 
 /// Whether keys are sorted at every level of a JSON text.
 fn sorted(value: &Value) -> bool {
@@ -141,13 +141,96 @@ async fn check_finds_a_healthy_network_well_and_names_what_is_not() {
 async fn networks_are_listed_with_their_lag_and_what_their_endpoints_say() {
     let play = Play::new().await;
     let config = play.dir.path().join("amn-scanner.toml");
-    let found = amn(&config, &["networks", "list", "--json"]).await.json();
-    let network = &found["data"][0];
     let head = play.chain.height().await.unwrap();
+    let list = async || amn(&config, &["networks", "list", "--json"]).await.json()["data"][0].clone();
+    // The daemon says what it knows every two seconds.
+    play.wait("the daemon does not speak of its nodes", async || {
+        let network = list().await;
+        let heads: Vec<_> = network["endpoints"].as_array().unwrap().iter().map(|e| e["head"].clone()).collect();
+        let agree = network["operators"].as_array().unwrap().iter().all(|word| word["said"]["agrees"] == true);
+        heads == [json!(head), json!(head)] && agree && !network["reported_at"].is_null()
+    })
+    .await;
+    let network = list().await;
     assert_eq!(network["tip"]["height"], head.to_string());
-    let heads: Vec<_> = network["endpoints"].as_array().unwrap().iter().map(|e| &e["head"]).collect();
-    assert_eq!(heads, [&json!(head), &json!(head)]);
+    let nodes = network["endpoints"].as_array().unwrap();
+    assert!(nodes.iter().all(|node| node["breaker"]["state"] == "closed" && node["distrusted"].is_null()), "{nodes:?}");
+    assert_eq!(nodes[0]["doorbell"]["connected"], true);
+    assert!(network["requests"]["today"].as_u64().unwrap() > 10, "{network}");
+    assert_eq!(network["operators"][1]["operator"], "beta");
+    assert_eq!(network["operators"][1]["endpoints"], json!(["beta"]));
     let shown = amn(&config, &["networks", "list"]).await.fine();
     assert!(shown.starts_with("NETWORK  STATUS"), "{shown}");
     assert!(!shown.contains('\u{1b}'), "no colour where no terminal is");
+}
+
+#[tokio::test]
+async fn a_node_that_is_left_alone_is_used_again_by_command_and_without_a_daemon_that_is_said() {
+    let setting = Setting {
+        rest: "breaker = { failures = 2, open_seconds = 3600 }".to_owned(), // The last endpoint is beta.
+        ..Setting::default()
+    };
+    let mut play = Play::with(setting).await;
+    let config = play.dir.path().join("amn-scanner.toml");
+    let beta = async |config: &std::path::Path| {
+        let shown = amn(config, &["networks", "show", "devnet", "--json"]).await.json();
+        shown["endpoints"].as_array().unwrap().iter().find(|node| node["name"] == "beta").cloned().unwrap()
+    };
+    play.gate.gone("beta", true);
+    play.chain.mine(1).await.unwrap();
+    let is_left_alone = |node: &Value| node["usable"] == false && node["breaker"]["state"] != "closed";
+    play.wait("beta is not left alone", async || {
+        play.chain.mine(1).await.unwrap();
+        is_left_alone(&beta(&config).await)
+    })
+    .await;
+    let table = amn(&config, &["networks", "show", "devnet"]).await.fine();
+    assert!(table.contains("HTTP 502"), "{table}");
+
+    // It is mended; nobody waits an hour for that to be found out.
+    play.gate.gone("beta", false);
+    let reset = amn(&config, &["networks", "reset", "devnet", "beta"]).await.fine();
+    assert!(reset.starts_with("beta of devnet is used again\n"), "{reset}");
+    play.wait("beta is not used again", async || {
+        let node = beta(&config).await;
+        node["usable"] == true && node["breaker"]["state"] == "closed"
+    })
+    .await;
+    play.caught_up().await;
+    let nobody = amn(&config, &["networks", "reset", "devnet", "gamma"]).await;
+    assert_eq!(nobody.code, 1);
+    assert!(nobody.err.contains("there is no such endpoint"), "{nobody:?}");
+    let audit: Vec<String> = sqlx::query_scalar("select actor from amn.audit where action = 'endpoint.reset'")
+        .fetch_all(&play.db.pool)
+        .await
+        .unwrap();
+    assert_eq!(audit, ["cli:tester"]);
+
+    play.daemon.kill().await;
+    let alone = amn(&config, &["networks", "reset", "devnet", "beta"]).await;
+    assert_eq!(alone.code, 1, "{alone:?}");
+    assert!(alone.err.contains("no daemon that serves devnet obeyed"), "{alone:?}");
+}
+
+#[tokio::test]
+async fn a_rescan_is_carried_out_by_the_daemon_that_runs_and_what_it_came_to_is_shown() {
+    let play = Play::new().await;
+    let config = play.dir.path().join("amn-scanner.toml");
+    let intent = play.intent(json!({})).await;
+    play.pay(&intent, 1_000_000).await;
+    play.mine(4).await;
+    let (told, tip) = (play.told(&intent), play.chain.height().await.unwrap());
+    let (from, to) = ((tip - 3).to_string(), tip.to_string());
+    let heights = ["rescan", "--network", "devnet", "--from", &from, "--to", &to, "--wait", "--json"];
+    let done = amn(&config, &heights).await.json();
+    assert_eq!((&done["status"], &done["found"]), (&json!("done"), &json!(0)), "{done}");
+    assert_eq!((&done["transfers"], &done["actor"]), (&json!(1), &json!("cli:tester")));
+    let list = amn(&config, &["rescan", "--network", "devnet"]).await.fine();
+    assert!(list.lines().nth(1).unwrap().contains("done"), "{list}");
+    play.quiet().await;
+    assert_eq!(play.told(&intent), told, "nothing was told again");
+    let beyond = ["rescan", "--network", "devnet", "--from", "1", "--to", "999999"];
+    let refused = amn(&config, &beyond).await;
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.err.contains("the ledger of devnet covers"), "{refused:?}");
 }

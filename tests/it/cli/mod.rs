@@ -3,6 +3,7 @@
 mod bad_input;
 mod commands;
 mod explain;
+mod recorded;
 
 use std::path::Path;
 use std::process::Stdio;

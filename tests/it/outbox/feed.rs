@@ -51,6 +51,22 @@ async fn an_event_that_commits_late_is_numbered_late_and_found_by_the_cursor() {
 }
 
 #[tokio::test]
+async fn events_that_one_decision_told_of_an_intent_are_numbered_in_their_sequence() {
+    let world = World::new().await;
+    let intent = world.intent("a").await;
+    let mut decision = world.db.pool.begin().await.unwrap();
+    // Ids follow from content: their order says nothing.
+    for sequence in [3, 1, 2] {
+        let name = format!("e{sequence}");
+        world.insert_event(&mut decision, &name, Some("a"), Some(intent), Some(sequence)).await;
+    }
+    decision.commit().await.unwrap();
+    sequencer(&world).run_once().await.unwrap();
+    let expected: Vec<_> = (1..=3_i64).map(|place| (place, format!("e{place}"))).collect();
+    assert_eq!(numbers(&world, Some("a"), 0).await, expected);
+}
+
+#[tokio::test]
 async fn daemons_that_number_at_once_leave_no_gap_and_no_number_twice() {
     let world = World::new().await;
     let mut transaction = world.db.pool.begin().await.unwrap();

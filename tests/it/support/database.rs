@@ -71,7 +71,7 @@ impl Drop for Database {
     }
 }
 
-async fn server() -> PgConnectOptions {
+pub async fn server() -> PgConnectOptions {
     match std::env::var("AMN_TEST_DATABASE_URL") {
         Ok(url) => PgConnectOptions::from_str(&url).expect("AMN_TEST_DATABASE_URL is a Postgres URL"),
         Err(_) => {

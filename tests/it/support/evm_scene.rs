@@ -12,7 +12,7 @@ use amn_core::timestamp::Timestamp;
 use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
 use amn_evm::testkit::{Node, Reply, Script};
-use amn_rpc::{EndpointConfig, Pool};
+use amn_rpc::{EndpointConfig, Pool, PoolSettings, Time};
 use amn_scanner::clock::TestClock;
 use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::store;
@@ -33,6 +33,8 @@ pub struct EvmScene {
     pub network: EvmNetwork,
     pub pool: Pool,
     pub follower: Follower<EvmSource>,
+    /// The follower's name on its lease.
+    pub holder: Uuid,
     pub log: Lines,
     _listening: DefaultGuard,
 }
@@ -40,6 +42,31 @@ pub struct EvmScene {
 impl EvmScene {
     /// A network read from these nodes, each of an operator of its own: a, b, c … Its ledger has begun.
     pub async fn on(network: EvmNetwork, start: Option<BlockRef>, nodes: &[&Node]) -> Self {
+        let endpoints =
+            nodes.iter().zip('a'..).map(|(node, name)| endpoint(&name.to_string(), &node.url(), &name.to_string()));
+        Self::reading(network, start, endpoints.collect(), None).await
+    }
+
+    /// The same of these endpoints, comparing balances every so many blocks.
+    pub async fn reading(
+        network: EvmNetwork,
+        start: Option<BlockRef>,
+        endpoints: Vec<EndpointConfig>,
+        balance_check: Option<u64>,
+    ) -> Self {
+        let mut scene = Self::waiting(network, start, endpoints, balance_check, Time::real()).await;
+        assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins");
+        scene
+    }
+
+    /// The same by a clock of its own, and its ledger has not begun.
+    pub async fn waiting(
+        network: EvmNetwork,
+        start: Option<BlockRef>,
+        endpoints: Vec<EndpointConfig>,
+        balance_check: Option<u64>,
+        time: Time,
+    ) -> Self {
         let log = Lines::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -50,24 +77,17 @@ impl EvmScene {
         let listening = tracing::subscriber::set_default(subscriber);
         let db = Database::fresh().await;
         store::network::register(&db.pool, "evm", &network.facts, None).await.unwrap();
-        let endpoints = nodes.iter().zip('a'..).map(|(node, name)| {
-            let mut endpoint =
-                EndpointConfig::new(name.to_string(), node.url().as_str(), Operator::new(name.to_string()));
-            // Well above the largest real answer here, so that a larger one is quickly too large.
-            endpoint.body_max = 8 << 20;
-            endpoint
-        });
-        let pool = Pool::new(network.facts.id.clone(), endpoints.collect()).unwrap();
+        let settings = PoolSettings { time, ..PoolSettings::default() };
+        let pool = Pool::new_with(network.facts.id.clone(), endpoints, settings).unwrap();
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
-        let follower = follower(&db, &pool, &network, &clock, start);
-        let mut scene = Self { db, clock, network, pool, follower, log, _listening: listening };
-        assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins");
-        scene
+        let holder = Uuid::now_v7();
+        let follower = follower(&db, &pool, &network, &clock, (start, balance_check), holder);
+        Self { db, clock, network, pool, follower, holder, log, _listening: listening }
     }
 
     /// The follower of another daemon on the same database and nodes.
     pub fn another(&self) -> Follower<EvmSource> {
-        follower(&self.db, &self.pool, &self.network, &self.clock, None)
+        follower(&self.db, &self.pool, &self.network, &self.clock, (None, None), Uuid::now_v7())
     }
 
     /// Rounds until nothing moves; what the last one came to.
@@ -155,12 +175,21 @@ impl EvmScene {
     }
 }
 
+/// An endpoint of an operator.
+pub fn endpoint(name: &str, url: &str, operator: &str) -> EndpointConfig {
+    let mut endpoint = EndpointConfig::new(name, url, Operator::new(operator));
+    // Well above the largest real answer here, so that a larger one is quickly too large.
+    endpoint.body_max = 8 << 20;
+    endpoint
+}
+
 fn follower(
     db: &Database,
     pool: &Pool,
     network: &EvmNetwork,
     clock: &Arc<TestClock>,
-    start: Option<BlockRef>,
+    (start, balance_check): (Option<BlockRef>, Option<u64>),
+    holder: Uuid,
 ) -> Follower<EvmSource> {
     Follower::new(Parts {
         source: EvmSource::new(pool.clone(), network.clone()),
@@ -169,11 +198,11 @@ fn follower(
         clock: clock.clone(),
         bell: Arc::new(Notify::new()),
         told: Arc::new(Notify::new()),
-        holder: Uuid::now_v7(),
+        holder,
         poll: Duration::from_millis(10),
         raw: |address| amn_evm::address::parse(address.as_str()).ok().map(|(_, raw)| raw.to_vec()),
         start,
-        balance_check: None,
+        balance_check,
     })
 }
 

@@ -68,6 +68,7 @@ struct World {
     /// Answered instead of anything else, as long as it is there.
     down: Option<SourceError>,
     salt: u64,
+    heads_asked: u64,
 }
 
 /// A handle on the invented chain; clones see the same one.
@@ -85,6 +86,7 @@ impl FakeChain {
             lagging: BTreeMap::new(),
             down: None,
             salt: 0,
+            heads_asked: 0,
         };
         let chain = Self(Arc::new(Mutex::new(world)));
         chain.mine(Vec::new());
@@ -153,6 +155,11 @@ impl FakeChain {
         };
     }
 
+    /// How often somebody looked for the head.
+    pub fn heads_asked(&self) -> u64 {
+        self.world().heads_asked
+    }
+
     pub fn down(&self, error: Option<SourceError>) {
         self.world().down = error;
     }
@@ -180,7 +187,8 @@ impl ChainSource for FakeChain {
     }
 
     async fn head(&self) -> Result<Head, SourceError> {
-        let world = self.world();
+        let mut world = self.world();
+        world.heads_asked += 1;
         world.up()?;
         let at = |height| world.at(Height(height)).ok().map(|block| block.header.at);
         let tip = world.blocks.last().ok_or_else(|| SourceError::NotYet("no block".into()))?.header;
@@ -228,6 +236,7 @@ impl ChainSource for FakeChain {
             coverage: if listed { Coverage::Listed } else { Coverage::Linked },
             watched: watch.version,
             operators,
+            read_by: world.operators.first().cloned(),
             checkpoint: vec![("seen".into(), end.0.to_be_bytes().to_vec())],
         })
     }
@@ -259,6 +268,23 @@ impl ChainSource for FakeChain {
         };
         let held = deposits.iter().filter(|(_, at)| world.at(at.height).is_ok_and(|b| b.header.at == *at));
         Ok(held.map(|(id, at)| (*id, *at, proven.clone())).collect())
+    }
+
+    async fn reread(
+        &self,
+        height: Height,
+        not_by: Option<&Operator>,
+        _turn: u64,
+        watch: &Watch,
+    ) -> Result<Block, SourceError> {
+        let world = self.world();
+        world.up()?;
+        let mut block = world.at(height)?.clone();
+        block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
+        let by = world.operators.iter().find(|operator| not_by != Some(operator)).or(not_by);
+        block.evidence =
+            Evidence { inclusion: Inclusion::Proven, operators: by.into_iter().cloned().collect(), attestations: None };
+        Ok(block)
     }
 
     async fn balances(&self, _: &[Address], _: BlockRef) -> Result<Vec<Amount>, SourceError> {

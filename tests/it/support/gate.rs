@@ -3,11 +3,12 @@
 //! A reorg of anvil is many steps, and who asks in between sees a branch that nobody meant. Behind a shut gate
 //! it is one.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -28,13 +29,16 @@ struct Shared {
     open: RwLock<()>,
     /// Calls of methods with this in their name are refused as ones that the node does not have.
     refused: OnceLock<&'static str>,
+    /// Operators whose node is gone: a proxy answers in its place.
+    gone: Mutex<BTreeSet<String>>,
 }
 
 impl Gate {
     /// Opens a gate before the node at this URL.
     pub async fn before(node: String) -> Self {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let shared = Arc::new(Shared { node, client, open: RwLock::new(()), refused: OnceLock::new() });
+        let shared =
+            Arc::new(Shared { node, client, open: RwLock::new(()), refused: OnceLock::new(), gone: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().route("/{operator}", post(pass)).with_state(Arc::clone(&shared));
@@ -52,14 +56,27 @@ impl Gate {
         self.shared.refused.set(part).unwrap();
     }
 
+    /// The node of an operator goes, or comes back.
+    pub fn gone(&self, operator: &str, gone: bool) {
+        let mut all = self.shared.gone.lock().unwrap();
+        if gone {
+            all.insert(operator.to_owned())
+        } else {
+            all.remove(operator)
+        };
+    }
+
     /// Nothing passes until the guard is dropped; what is under way is waited for.
     pub async fn shut(&self) -> RwLockWriteGuard<'_, ()> {
         self.shared.open.write().await
     }
 }
 
-async fn pass(State(gate): State<Arc<Shared>>, body: Bytes) -> Response {
+async fn pass(State(gate): State<Arc<Shared>>, Path(operator): Path<String>, body: Bytes) -> Response {
     let _open = gate.open.read().await;
+    if gate.gone.lock().unwrap().contains(&operator) {
+        return (StatusCode::BAD_GATEWAY, "bad gateway").into_response();
+    }
     if let Some(answer) = gate.refused.get().and_then(|part| refusal(part, &body)) {
         return (StatusCode::OK, [("content-type", "application/json")], answer).into_response();
     }

@@ -48,6 +48,8 @@ pub struct Setting {
     pub rules: Rules,
     /// The terms of the network.
     pub require: &'static str,
+    /// 0: looked at as often where nothing is awaited, so that a play need not wait.
+    pub quiet_poll_ms: u64,
     /// More lines for `[networks.devnet]`.
     pub network: String,
     /// More lines for `[webhooks]`.
@@ -63,6 +65,7 @@ impl Default for Setting {
         Self {
             rules: Rules::default(),
             require: r#"{ confirmations = 3, inclusion = "proven", operators = 2 }"#,
+            quiet_poll_ms: 0,
             network: String::new(),
             webhooks: String::new(),
             rest: String::new(),
@@ -113,6 +116,7 @@ impl Play {
             operator_key = "{KEY}"
             [networks.devnet]
             poll_ms = 50
+            quiet_poll_ms = {quiet}
             require = {require}
             {network}
             [[networks.devnet.tokens]]
@@ -143,6 +147,7 @@ impl Play {
             {rest}
             "#,
             db = db.url,
+            quiet = setting.quiet_poll_ms,
             webhooks = setting.webhooks,
             require = setting.require,
             network = setting.network,

@@ -123,7 +123,8 @@ impl Ask<'_> {
         self.batch(&heights.iter().map(call).collect::<Vec<_>>()).await
     }
 
-    fn read(&self, answer: Result<Answer, RpcError>, height: Height) -> Result<Option<Read>, Trouble> {
+    /// Reads an answer that should be the block at a height.
+    pub(crate) fn read(&self, answer: Result<Answer, RpcError>, height: Height) -> Result<Option<Read>, Trouble> {
         let Some(answer) = some(answer)? else { return Ok(None) };
         let header = at_height(header::check(answer.raw(), self.codec.proves())?, height)?;
         let body: WireBody = parse("the block", answer.raw())?;

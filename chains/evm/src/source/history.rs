@@ -12,11 +12,11 @@ use alloy_primitives::B256;
 use amn_core::block::{Block, BlockRef, Height, Operator};
 use amn_core::source::{Coverage, Segment, Watch};
 use amn_rpc::{Endpoint, RpcError};
-use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use super::EvmSource;
 use super::ask::Ask;
+use super::in_turn::in_turn;
 use super::names::names;
 use super::near::why_nothing;
 use super::range::{self, Contracts, Hit};
@@ -57,6 +57,7 @@ impl EvmSource {
         if first.wire.parent_hash.0 != on.hash.0 {
             return Err(why_nothing(ask, on).await);
         }
+        self.headers_hold(ask, &[&first]).await?;
         let hits = self.hits(ask, from.0, end.0, watch).await?;
         let (end, hits) = match hits.get(SEGMENT_HITS_MAX) {
             Some(_) => (Height(hits[SEGMENT_HITS_MAX - 1].height), &hits[..SEGMENT_HITS_MAX]),
@@ -65,17 +66,26 @@ impl EvmSource {
         let Some(tip) = ask.header(end).await? else {
             return Err(Trouble::Pruned(format!("it has no block {end}, which is final")));
         };
+        self.headers_hold(ask, &[&tip]).await?;
         let tip = tip.header();
         let (mut blocks, mut known) = (Vec::with_capacity(hits.len()), Vec::with_capacity(hits.len() + 1));
-        let mut read = stream::iter(hits.to_vec())
-            .map(|hit| async move { self.hit(ask, hit, watch).await })
-            .buffered(HITS_AT_A_TIME);
-        while let Some(block) = read.next().await {
-            let (block, named) = block?;
-            known.push(Known { at: block.header.at, names: Some(named) });
-            blocks.push(block);
+        let mut trouble = None;
+        let asked = hits.iter().copied().map(|hit| self.hit(ask, hit, watch));
+        in_turn(asked.collect(), HITS_AT_A_TIME, |read| match read {
+            Ok((block, named)) => {
+                known.push(Known { at: block.header.at, names: Some(named) });
+                blocks.push(block);
+                true
+            }
+            Err(why) => {
+                trouble = Some(why);
+                false
+            }
+        })
+        .await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
         }
-        drop(read);
         if known.last().is_none_or(|last| last.at != tip.at) {
             known.push(Known { at: tip.at, names: None });
         }
@@ -92,6 +102,7 @@ impl EvmSource {
             coverage: Coverage::Listed,
             watched: watch.version,
             operators,
+            read_by: Some(ask.endpoint.operator().clone()),
             checkpoint: Vec::new(),
         })
     }
@@ -109,17 +120,23 @@ impl EvmSource {
             spans.push((start, last));
             start = last.saturating_add(1);
         }
-        let mut hits = Vec::new();
-        let mut asked = stream::iter(spans)
-            .map(|(from, to)| async move { self.span(ask, from, to, watch).await })
-            .buffered(RANGES_AT_A_TIME);
-        while let Some(found) = asked.next().await {
-            hits.extend(found?);
-            if hits.len() > SEGMENT_HITS_MAX {
-                break; // The segment ends within what was read; the rest is asked for with the next.
+        let (mut hits, mut trouble) = (Vec::new(), None);
+        let asked = spans.into_iter().map(|(from, to)| self.span(ask, from, to, watch));
+        in_turn(asked.collect(), RANGES_AT_A_TIME, |found| match found {
+            Ok(found) => {
+                hits.extend(found);
+                // Beyond, the segment ends within what was read; the rest is asked for with the next.
+                hits.len() <= SEGMENT_HITS_MAX
             }
+            Err(why) => {
+                trouble = Some(why);
+                false
+            }
+        })
+        .await;
+        if let Some(trouble) = trouble {
+            return Err(trouble);
         }
-        drop(asked);
         // Nothing was refused: a little more next time.
         if self.range_blocks.load(Ordering::Relaxed) == span {
             let wider = span.saturating_add(span / 8 + 1).min(RANGE_BLOCKS_MAX);
@@ -183,10 +200,13 @@ impl EvmSource {
         if now != hit.hash {
             return Err(Lie::FinalBlockChanged { height: hit.height, earlier: hit.hash, now }.into());
         }
-        let alone = self.pool.operators() < 2;
-        let block =
-            if alone { self.named_block(ask, &read, watch).await? } else { self.block(ask, &read, watch).await? };
-        let block = block.ok_or_else(gone)?;
+        self.headers_hold(ask, &[&read.header]).await?;
+        let block = if self.pool.operators() < 2 {
+            self.named_block(ask, &read, watch).await?.ok_or_else(gone)?
+        } else {
+            let told = self.block(ask, &read, watch).await?.ok_or_else(gone)?;
+            self.witnessed(ask, &read, watch, told).await?
+        };
         if block.transfers.is_empty() && block.observations.is_empty() {
             return Err(Lie::RangeAgainstReceipts { height: hit.height }.into());
         }

@@ -1,15 +1,19 @@
 //! Native money that no log shows: balances at a block, and what moved inside contract calls.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use alloy_primitives::{Address as Raw, B256, U256};
 use amn_core::block::{Address, Block, BlockRef, Evidence, Hash, Inclusion, Kind, Transfer, TransferId};
 use amn_core::money::Amount;
+use amn_core::source::SourceError;
+use amn_rpc::Endpoint;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::EvmSource;
 use super::ask::Ask;
-use super::trouble::Trouble;
+use super::trouble::{Trouble, Verdict};
 use crate::address::{self, spell};
 use crate::decode::Registry;
 use crate::evidence::Lie;
@@ -34,6 +38,41 @@ pub(super) async fn balances(ask: &Ask<'_>, addresses: &[Address], at: BlockRef)
         balances.push(Amount::new(units));
     }
     Ok(balances)
+}
+
+impl EvmSource {
+    /// The balances as two operators say them: nothing we read commits to a balance.
+    pub(super) async fn agreed_balances(
+        &self,
+        addresses: &[Address],
+        at: BlockRef,
+    ) -> Result<Vec<Amount>, SourceError> {
+        let mut verdict = Verdict::default();
+        let mut said: Vec<(Arc<Endpoint>, Vec<Amount>)> = Vec::new();
+        for endpoint in self.endpoints() {
+            if said.iter().any(|(other, _)| other.operator() == endpoint.operator()) {
+                continue;
+            }
+            match balances(&self.ask(&endpoint), addresses, at).await {
+                Ok(balances) if self.one_is_enough() => return Ok(balances),
+                Ok(balances) if said.iter().any(|(_, other)| *other == balances) => {
+                    for (alone, _) in said.iter().filter(|(_, other)| *other != balances) {
+                        alone.distrust(format!("alone against two operators: balances at block {}", at.height));
+                    }
+                    return Ok(balances);
+                }
+                Ok(balances) => said.push((endpoint, balances)),
+                Err(trouble) => verdict.add(&endpoint, trouble),
+            }
+        }
+        let names: Vec<_> = said.iter().map(|(endpoint, _)| endpoint.operator().as_str()).collect();
+        Err(match names.as_slice() {
+            [] => verdict.error(),
+            // Whoever cannot say it now may say it later, or never: an alarm, and no money.
+            [one] => SourceError::Malformed(format!("no second operator confirms what {one} says of a balance")),
+            several => SourceError::Malformed(format!("{} differ about a balance", several.join(", "))),
+        })
+    }
 }
 
 /// Native money that contracts moved to these addresses in one block.

@@ -23,13 +23,13 @@ impl EvmSource {
         read: &Read,
         watch: &Watch,
     ) -> Result<Option<Block>, Trouble> {
-        let Some(mut block) = self.block(ask, read, watch).await? else { return Ok(None) };
-        let credits = !block.transfers.is_empty() && block.evidence.inclusion == Inclusion::Proven;
+        let Some(mut told) = self.block(ask, read, watch).await? else { return Ok(None) };
+        let credits = !told.block.transfers.is_empty() && told.block.evidence.inclusion == Inclusion::Proven;
         if credits && !self.names_hold(ask, read).await? {
             // Not refused: it may be true, and `prove` asks again.
-            block.evidence.inclusion = Inclusion::Reported;
+            told.block.evidence.inclusion = Inclusion::Reported;
         }
-        Ok(Some(block))
+        self.witnessed(ask, read, watch, told).await.map(Some)
     }
 
     /// Whether the names of a block's transactions are shown to be theirs.
@@ -43,11 +43,9 @@ impl EvmSource {
         }
         let named = names(&read.transactions);
         if read.whole().next().is_none()
-            && let Some(whole) = ask.block(header.height(), true).await?
-            && whole.header.wire.hash == header.wire.hash
-            && evidence::prove_transactions(codec, header, &whole.transactions)? == Inclusion::Proven
+            && let Some(proven) = proven_names(ask, read).await?
         {
-            return if names(&whole.transactions) == named {
+            return if proven == named {
                 Ok(true)
             } else {
                 Err(Trouble::Lie(format!("it names the transactions of block {} in two ways", header.height())))
@@ -58,10 +56,27 @@ impl EvmSource {
         if self.pool.operators() < 2 {
             return Ok(true);
         }
-        for endpoint in self.endpoints().iter().filter(|endpoint| endpoint.operator() != ask.endpoint.operator()) {
-            match self.ask(endpoint).block(header.height(), false).await {
-                Ok(Some(other)) if other.header.wire.hash == header.wire.hash => {
-                    return Ok(names(&other.transactions) == named);
+        for endpoint in self.witnesses(ask) {
+            let other = self.ask(&endpoint);
+            // Whole transactions prove their names, whoever gives them.
+            match proven_names(&other, read).await {
+                Ok(Some(proven)) if proven == named => return Ok(true),
+                Ok(Some(_)) => {
+                    let height = header.height();
+                    return Err(Trouble::Lie(format!(
+                        "the transactions of block {height} do not have the names it gives"
+                    )));
+                }
+                Ok(None) => {}
+                Err(Trouble::Lie(why)) => {
+                    endpoint.distrust(why);
+                    continue;
+                }
+                Err(_) => continue,
+            }
+            match other.block(header.height(), false).await {
+                Ok(Some(theirs)) if theirs.header.wire.hash == header.wire.hash => {
+                    return Ok(names(&theirs.transactions) == named);
                 }
                 Err(Trouble::Lie(why)) => endpoint.distrust(why),
                 Ok(_) | Err(_) => {}
@@ -69,6 +84,15 @@ impl EvmSource {
         }
         Ok(false)
     }
+}
+
+/// The names of a block's transactions as its hash commits to them; `None` where this endpoint cannot show them.
+async fn proven_names(ask: &Ask<'_>, read: &Read) -> Result<Option<B256>, Trouble> {
+    let Some(whole) = ask.block(read.header.height(), true).await? else { return Ok(None) };
+    let same = whole.header.wire.hash == read.header.wire.hash;
+    let proven =
+        same && evidence::prove_transactions(ask.codec, &whole.header, &whole.transactions)? == Inclusion::Proven;
+    Ok(proven.then(|| names(&whole.transactions)))
 }
 
 /// One hash for the names of all transactions of a block, in order.

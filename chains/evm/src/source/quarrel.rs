@@ -31,6 +31,8 @@ struct Known {
     outvoted: BTreeMap<String, BlockRef>,
     /// Where each endpoint's head was when it last moved.
     moved: BTreeMap<String, Moved>,
+    /// How many times in a row an endpoint gave us a block that nobody has, itself included.
+    denied: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -50,6 +52,11 @@ struct Opinion {
 impl Quarrel {
     pub(crate) fn outvoted(&self, name: &str) -> bool {
         self.known().outvoted.contains_key(name)
+    }
+
+    /// Another operator has the block that this endpoint gave.
+    pub(crate) fn confirmed(&self, name: &str) {
+        self.known().denied.remove(name);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -74,7 +81,14 @@ pub(super) async fn arbitrate(source: &EvmSource, contested: BlockRef) -> bool {
     let before = std::mem::take(&mut known.outvoted);
     let camps: BTreeSet<BlockHash> = opinions.iter().map(|opinion| opinion.there.hash).collect();
     if camps.len() < 2 {
-        return camps.contains(&contested.hash); // They agree by now, or nobody else answers.
+        let agreed = camps.contains(&contested.hash); // They agree by now, or nobody else answers.
+        if !agreed
+            && let Some(of) =
+                opinions.iter().find(|of| source.recent.reader(contested).as_deref() == Some(of.endpoint.name()))
+        {
+            known.deny(&of.endpoint, contested, of.there);
+        }
+        return agreed;
     }
     for opinion in &opinions {
         known.note(opinion, &opinions);
@@ -123,6 +137,18 @@ fn outnumbering(opinions: &[Opinion]) -> Option<(BlockHash, String)> {
 }
 
 impl Known {
+    /// It gave a block and has another there: a fork, unless it does so again and again.
+    fn deny(&mut self, endpoint: &Endpoint, gave: BlockRef, has: BlockRef) {
+        let times = self.denied.entry(endpoint.name().to_owned()).or_default();
+        *times += 1;
+        let what = format!("gave block {} {}, and has {} there", gave.height, gave.hash, has.hash);
+        if *times >= SETTLED_ENOUGH {
+            endpoint.distrust(format!("{times} times in a row it {what}"));
+        } else {
+            endpoint.remark(&format!("it {what}"));
+        }
+    }
+
     fn note(&mut self, of: &Opinion, all: &[Opinion]) {
         let stands = self.moved.get(of.endpoint.name()).is_some_and(|moved| moved.head == of.head);
         if !stands {

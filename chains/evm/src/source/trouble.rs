@@ -14,6 +14,8 @@ pub(crate) enum Trouble {
     /// It holds another block where we stand.
     Forked(BlockRef),
     NotYet(String),
+    /// The same, though by its own word it must have it.
+    Lacks(String),
     Pruned(String),
     Unsupported(String),
     /// It contradicted itself or a proven fact.
@@ -77,15 +79,28 @@ impl Verdict {
         match trouble {
             Trouble::Forked(block) => self.forked = Some(block),
             Trouble::NotYet(why) => self.not_yet = said(why),
+            Trouble::Lacks(why) => {
+                endpoint.remark(&why);
+                self.not_yet = said(why);
+            }
             Trouble::Pruned(why) => self.pruned = said(why),
-            Trouble::Unsupported(why) => self.unsupported = said(why),
+            Trouble::Unsupported(why) => {
+                endpoint.remark(&why);
+                self.unsupported = said(why);
+            }
             Trouble::Lie(why) => {
                 endpoint.distrust(why.clone());
                 self.malformed = said(why);
             }
-            Trouble::Disagree(why) => self.malformed = said(why),
+            Trouble::Disagree(why) => {
+                endpoint.remark(&why);
+                self.malformed = said(why);
+            }
             Trouble::Split { .. } => self.failed = said("it cannot answer even the smallest question".to_owned()),
-            Trouble::Failed(why) => self.failed = said(why),
+            Trouble::Failed(why) => {
+                endpoint.remark(&why);
+                self.failed = said(why);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Serves a history over HTTP, honestly unless a script says otherwise.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,12 +29,23 @@ pub enum Reply {
 /// May replace the honest answer to a call: method, parameters, honest answer.
 pub type Script = Arc<dyn Fn(&str, &Value, Reply) -> Reply + Send + Sync>;
 
+/// What was asked of a node, and how much it said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// HTTP requests; a batch is one.
+    pub requests: u64,
+    /// Questions, by method.
+    pub questions: BTreeMap<String, u64>,
+    /// Bytes of the bodies it answered with.
+    pub bytes: u64,
+}
+
 /// A node on 127.0.0.1. It stops when it is dropped.
 pub struct Node {
     pub history: Arc<Mutex<History>>,
     address: SocketAddr,
     script: Arc<Mutex<Option<Script>>>,
-    calls: Arc<Mutex<HashMap<String, u64>>>,
+    traffic: Arc<Mutex<Traffic>>,
     /// Aborted with the node.
     _tasks: JoinSet<()>,
 }
@@ -56,8 +67,8 @@ impl Node {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let script = Arc::new(Mutex::new(None));
-        let calls = Arc::new(Mutex::new(HashMap::new()));
-        let served = Served { history: history.clone(), script: script.clone(), calls: calls.clone() };
+        let traffic = Arc::new(Mutex::new(Traffic::default()));
+        let served = Served { history: history.clone(), script: script.clone(), traffic: traffic.clone() };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             // Connections live in the set, so that they end with the node.
@@ -72,7 +83,7 @@ impl Node {
                 }
             }
         });
-        Ok(Self { history, address, script, calls, _tasks: tasks })
+        Ok(Self { history, address, script, traffic, _tasks: tasks })
     }
 
     #[must_use]
@@ -93,7 +104,12 @@ impl Node {
     /// How often a method was called.
     #[must_use]
     pub fn calls(&self, method: &str) -> u64 {
-        lock(&self.calls).get(method).copied().unwrap_or_default()
+        lock(&self.traffic).questions.get(method).copied().unwrap_or_default()
+    }
+
+    /// What was asked since the last time this was called.
+    pub fn take_traffic(&self) -> Traffic {
+        std::mem::take(&mut *lock(&self.traffic))
     }
 }
 
@@ -105,7 +121,7 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Served {
     history: Arc<Mutex<History>>,
     script: Arc<Mutex<Option<Script>>>,
-    calls: Arc<Mutex<HashMap<String, u64>>>,
+    traffic: Arc<Mutex<Traffic>>,
 }
 
 /// Reads requests of one connection until it closes.
@@ -136,6 +152,11 @@ async fn connection(stream: TcpStream, served: Served) {
         let Some((status, answer)) = served.answer(&body) else {
             return std::future::pending().await;
         };
+        {
+            let mut traffic = lock(&served.traffic);
+            traffic.requests += 1;
+            traffic.bytes += answer.len() as u64;
+        }
         let head = format!(
             "HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             answer.len()
@@ -163,7 +184,7 @@ impl Served {
 
     fn one(&self, call: &Value) -> Option<(u16, String)> {
         let method = call["method"].as_str().unwrap_or_default();
-        *lock(&self.calls).entry(method.to_owned()).or_default() += 1;
+        *lock(&self.traffic).questions.entry(method.to_owned()).or_default() += 1;
         let honest = honest(&lock(&self.history), method, &call["params"]);
         let script = lock(&self.script).clone();
         let reply = match script {

@@ -1,8 +1,10 @@
 //! One binary for the tests of this family: real blocks, forged ones, and nodes that lie.
 
 mod catching_up;
+mod coming_back;
 mod decoding;
 mod mutations;
 mod reading;
 mod real_blocks;
 mod support;
+mod thrift;
