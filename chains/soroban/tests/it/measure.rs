@@ -19,7 +19,7 @@ fn measure_the_steps_from_bytes_to_payments() {
     for name in ["57500008", "63092988", "63092990"] {
         let Some(bytes) = real(&format!("pubnet-ledger-{name}.xdr.gz")) else { return };
         let found = second_reader::read(&Forged::of(&bytes).meta, pubnet().network_id);
-        let (network, watch) = (listing(&found), everybody(&found));
+        let (network, watch) = (listing(pubnet(), &found), everybody(&found));
         let (mut read, mut prove, mut search) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         let begin = Instant::now();
         for _ in 0..ROUNDS {

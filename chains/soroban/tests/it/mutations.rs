@@ -4,13 +4,17 @@ use amn_soroban::address::Place;
 use amn_soroban::decode;
 use amn_soroban::evidence::verify;
 use amn_soroban::ledger::{BYTES_MAX, DEPTH_MAX, Ledger, LedgerError, MEMORY_PER_BYTE};
+use amn_soroban::testkit::event;
 use amn_soroban::testkit::{Chain, Token, Tx, Validator};
+use proptest::prelude::*;
 use stellar_xdr::*;
 
 use crate::second_reader;
 use crate::support::*;
 
 const PAYER: Place = Place::Account([1; 32]);
+const SHOP: Place = Place::Account([2; 32]);
+const OTHER: Place = Place::Contract([3; 32]);
 
 /// What a piece of work answers, and the most memory it held at once.
 fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
@@ -124,6 +128,66 @@ fn thousands_of_broken_ledgers_make_no_panic_no_proof_of_what_is_false_and_no_gr
         parsed > rounds / 20 && proven > 0,
         "{parsed} of {rounds} decode, {proven} are proven: the test shows little"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever a contract's event holds, a credit is exactly a listed contract's transfer or mint, naming its asset,
+    /// to a watched address, of more than nothing, that does not come back to its sender.
+    #[test]
+    fn only_the_exact_shape_from_a_listed_contract_to_a_watched_address_is_credited(
+        listed in any::<bool>(),
+        name in prop_oneof![Just("transfer"), Just("mint"), Just("burn"), Just("Transfer")],
+        addresses in proptest::collection::vec(prop_oneof![Just(SHOP), Just(OTHER)], 0..4),
+        named in prop_oneof![Just(Some("native")), Just(Some("USD")), Just(None)],
+        amount in prop_oneof![-3_i128..30_000, any::<i128>()],
+        shape in 0_u8..4,
+    ) {
+        let network = network("x");
+        let own = *network.registry.contracts.keys().next().unwrap();
+        let contract = if listed { own } else { [9; 32] };
+        let token = Token { contract, name: named.map(ToOwned::to_owned) };
+        let data = match shape {
+            0 => event::whole(amount),
+            1 => event::map(vec![("amount", event::whole(amount)), ("to_muxed_id", ScVal::U64(7))]),
+            2 => event::map(vec![("sum", event::whole(amount))]),
+            _ => ScVal::Void,
+        };
+        let one = token.event(name, addresses.iter().map(|place| event::address(*place)).collect(), data);
+        let closed = Chain::new("x", 26).close(&[Tx::of(PAYER).call(vec![one])], &Validator::new(1));
+        let verified = verify(&network, Ledger::decode(&closed.bytes()).unwrap(), None).unwrap();
+        let block = decode::block(&network.registry, &watch([SHOP]), &verified);
+
+        let to_shop = match (name, addresses.as_slice()) {
+            ("transfer", [from, to]) => *to == SHOP && from != to,
+            ("mint", [to] | [_, to]) => *to == SHOP,
+            _ => false,
+        };
+        // The least amount of native money in that file.
+        let credited = listed && to_shop && named == Some("native") && shape < 2 && amount >= 10_000;
+        prop_assert_eq!(block.transfers.len(), usize::from(credited));
+        if let Some(transfer) = block.transfers.first() {
+            prop_assert_eq!(transfer.amount.units(), amount.cast_unsigned());
+            prop_assert_eq!(transfer.reference.is_some(), shape == 1);
+        }
+    }
+
+    #[test]
+    fn a_spelled_address_reads_back(key in any::<[u8; 32]>(), id in any::<u64>(), account in any::<bool>()) {
+        let place = if account { Place::Account(key) } else { Place::Contract(key) };
+        let party = |id| amn_soroban::address::Party { place, id };
+        prop_assert_eq!(amn_soroban::address::parse(place.spell().as_str()), Ok(party(None)));
+        prop_assert_eq!(amn_soroban::address::parse(&amn_soroban::address::muxed(place, id)), Ok(party(Some(id))));
+    }
+
+    #[test]
+    fn every_memo_has_one_spelling_that_reads_back_as_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 1..29)) {
+        let memo = Memo::Text(bytes.clone().try_into().unwrap());
+        let spelled = amn_soroban::reference::of_payment(&memo, None).unwrap();
+        prop_assert!(!spelled.as_str().chars().any(char::is_control), "{:?}", spelled);
+        prop_assert_eq!(amn_soroban::reference::parse(spelled.as_str()), Ok(amn_soroban::reference::Parsed::Text(bytes)));
+    }
 }
 
 /// A ledger whose one list is as long as it claims, of the smallest thing there is.

@@ -47,7 +47,7 @@ fn every_payment_of_the_real_ledgers_is_credited_with_what_its_result_says_and_n
     for (name, _) in LEDGERS {
         let Some(bytes) = load(name) else { return };
         let found = second_reader::read(&parsed(&bytes), pubnet().network_id);
-        let network = listing(&found);
+        let network = listing(pubnet(), &found);
         let verified = verify(&network, Ledger::decode(&bytes).unwrap(), None).unwrap();
         let block = decode::block(&network.registry, &everybody(&found), &verified);
 
@@ -104,7 +104,7 @@ fn references_of_real_payments_are_of_every_kind() {
 fn the_events_that_a_node_rewrote_in_ledger_57500008_are_named_and_credited_to_nobody() {
     let Some(bytes) = load("57500008") else { return };
     let found = second_reader::read(&parsed(&bytes), pubnet().network_id);
-    let network = listing(&found);
+    let network = listing(pubnet(), &found);
     let verified = verify(&network, Ledger::decode(&bytes).unwrap(), None).unwrap();
     let rewritten: Vec<_> = verified.applied.iter().filter(|applied| applied.rewritten().is_some()).collect();
     let [one] = rewritten.as_slice() else { panic!("{} calls differ from their commitment", rewritten.len()) };
@@ -146,6 +146,36 @@ fn stream(file: &str) -> Option<Vec<Ledger>> {
         .map(|frame| Ledger::decode(&frame.unwrap().0.to_xdr(Limits::none()).unwrap()).unwrap())
         .collect();
     Some(frames)
+}
+
+#[test]
+fn payments_to_every_kind_of_address_in_a_stream_of_stellar_core_are_read_alike_by_both_readers() {
+    let own = network("(V) (;,,;) (V)");
+    let (mut places, mut references) = (BTreeSet::new(), BTreeSet::new());
+    for file in ["core-sac-transfer-address-types.xdr", "core-stream-a.xdr"] {
+        let (Some(bytes), Some(ledgers)) = (real(file), stream(file)) else { return };
+        let limits = Limits { depth: 500, len: bytes.len() * 2 };
+        let metas: Vec<_> = Frame::<LedgerCloseMeta>::read_xdr_iter(&mut Limited::new(bytes.as_slice(), limits))
+            .map(|frame| frame.unwrap().0)
+            .collect();
+        for (meta, ledger) in metas.iter().zip(ledgers) {
+            let found = second_reader::read(meta, own.network_id);
+            let network = listing(own.clone(), &found);
+            let verified = verify(&network, ledger, None).unwrap();
+            let block = decode::block(&network.registry, &everybody(&found), &verified);
+            let proven = block.transfers.iter().filter(|transfer| transfer.id.kind != Kind::Internal);
+            let (mut credited, mut expected): (Vec<_>, _) = (proven.map(in_words).collect(), found.credits);
+            credited.sort();
+            expected.sort();
+            assert_eq!(credited, expected, "{file} {}", verified.header.at.height);
+            let at = |credit: &second_reader::Credit| (credit.place.1 > 0, credit.to.chars().next());
+            places.extend(expected.iter().map(at));
+            references.extend(expected.into_iter().map(|credit| credit.reference));
+        }
+    }
+    println!("{places:?} {references:?}");
+    assert!(places.contains(&(true, Some('C'))) && places.contains(&(true, Some('G'))), "{places:?}");
+    assert!(references.iter().any(|reference| reference.starts_with("id:")), "{references:?}");
 }
 
 /// Verifies ledgers that stand on each other.

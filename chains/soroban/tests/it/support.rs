@@ -71,13 +71,12 @@ pub fn watch(places: impl IntoIterator<Item = Place>) -> Watch {
     watch
 }
 
-/// The public network with every asset that these credits name on its list, and no amount too small.
-pub fn listing(found: &crate::second_reader::Found) -> SorobanNetwork {
+/// The network with every asset that these credits name on its list, and no amount too small.
+pub fn listing(network: SorobanNetwork, found: &crate::second_reader::Found) -> SorobanNetwork {
     use amn_core::money::Amount;
     use amn_soroban::asset;
     use amn_soroban::networks::{ClassicEntry, ContractKey, HashKey, TokenEntry};
 
-    let network = pubnet();
     let names: std::collections::BTreeSet<&str> = found.credits.iter().map(|credit| credit.asset.as_str()).collect();
     let (mut classic, mut tokens) = (Vec::new(), Vec::new());
     for name in names {

@@ -33,7 +33,7 @@ impl Victim {
     pub fn load() -> Option<Self> {
         let bytes = real("pubnet-ledger-63092990.xdr.gz")?;
         let found = second_reader::read(&Forged::of(&bytes).meta, pubnet().network_id);
-        let (network, watch) = (listing(&found), everybody(&found));
+        let (network, watch) = (listing(pubnet(), &found), everybody(&found));
         let ledger = Ledger::decode(&bytes).unwrap();
         let parent = ledger.parent();
         let honest = decode::block(&network.registry, &watch, &verify(&network, ledger, Some(parent)).unwrap());
