@@ -44,7 +44,7 @@ fn measure_the_steps_from_bytes_to_payments() {
             read / ROUNDS,
             prove / ROUNDS,
             search / ROUNDS,
-            (all - read - prove - search) / ROUNDS
+            all.saturating_sub(read + prove + search) / ROUNDS
         );
     }
 }
