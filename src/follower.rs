@@ -177,7 +177,11 @@ impl<S: ChainSource> Follower<S> {
             Err(Trouble::Source(why @ (SourceError::NotYet(_) | SourceError::Malformed(_)))) => Outcome::Waiting(why),
             other => other?,
         };
-        self.settle_with(&head).await?;
+        match self.settle_with(&head).await {
+            // What keeps us from going on is the better reason to wait for.
+            Err(Trouble::Source(SourceError::NotYet(_))) if matches!(outcome, Outcome::Waiting(_)) => {}
+            settled => settled?,
+        }
         Box::pin(self.prove()).await?;
         Box::pin(self.check_balances()).await?;
         if self.backfill().await? {

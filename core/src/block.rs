@@ -178,7 +178,8 @@ pub enum Kind {
     Native,
     /// Native money through an allow-listed payment proxy, whose event is the credit.
     Proxy,
-    /// Native money moved inside a contract call, seen in a trace or in a balance.
+    /// Money that no commitment of the chain covers: native money moved inside a contract call, seen in a trace or
+    /// in a balance; on Stellar, a claimed balance that was made in a ledger we do not have at hand.
     Internal,
 }
 
@@ -309,4 +310,17 @@ pub struct Block {
     pub observations: Vec<Observation>,
     /// How the whole content of the block is known, absence included.
     pub evidence: Evidence,
+}
+
+impl Block {
+    /// How one of its transfers is known. Money moved inside a call, or known by what changed alone, is under no
+    /// commitment of any chain: it is reported, however well the rest of the block is proven.
+    #[must_use]
+    pub fn evidence_of(&self, transfer: &Transfer) -> Evidence {
+        let mut evidence = self.evidence.clone();
+        if transfer.id.kind == Kind::Internal {
+            evidence.inclusion = Inclusion::Reported;
+        }
+        evidence
+    }
 }

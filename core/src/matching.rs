@@ -24,16 +24,17 @@ pub fn owner<'a>(
     intent: impl Fn(IntentId) -> Option<&'a Intent>,
 ) -> Option<(Owner, String)> {
     let first = watches.first()?;
+    // Money that grew a balance, or that no block proves, without a sender we can name: for a person to look at,
+    // whatever reference it carries.
+    if transfer.id.kind == Kind::Internal && transfer.from.is_none() {
+        return Some((Owner::Nobody(Unmatched::InternalTransfer), first.tenant.clone()));
+    }
     let found = watches.iter().find(|w| w.reference.is_none() || w.reference == transfer.reference);
     let Some(watch) = found else {
         let why = if transfer.reference.is_none() { Unmatched::MissingReference } else { Unmatched::UnknownReference };
         return Some((Owner::Nobody(why), first.tenant.clone()));
     };
     let owner = match intent(watch.intent) {
-        // A balance that grew without a transfer we can name is for a person to look at.
-        _ if transfer.id.kind == Kind::Internal && transfer.from.is_none() => {
-            Owner::Nobody(Unmatched::InternalTransfer)
-        }
         Some(intent) if intent.terms.asset == transfer.asset => Owner::Intent(watch.intent),
         _ => Owner::Nobody(Unmatched::WrongAsset),
     };
@@ -120,6 +121,19 @@ mod tests {
         assert_eq!(get(Some("b")), Owner::Intent(IntentId(2)));
         assert_eq!(get(None), Owner::Nobody(Unmatched::MissingReference));
         assert_eq!(get(Some("c")), Owner::Nobody(Unmatched::UnknownReference));
+    }
+
+    #[test]
+    fn money_that_nobody_can_prove_is_for_a_person_whatever_reference_it_carries() {
+        let one = intent(1, "usdc");
+        for (watches, reference) in
+            [(watch(Some("a"), 1), None), (watch(Some("a"), 1), Some("a")), (watch(None, 1), None)]
+        {
+            let mut unproven = transfer("usdc", reference);
+            unproven.id.kind = Kind::Internal;
+            let got = owner(&unproven, &[watches], |_| Some(&one));
+            assert_eq!(got, Some((Owner::Nobody(Unmatched::InternalTransfer), "seller".into())));
+        }
     }
 
     #[test]

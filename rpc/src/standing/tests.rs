@@ -19,6 +19,17 @@ fn failed(standing: &mut Standing, times: u32, now: Instant) {
 }
 
 #[test]
+fn a_block_that_was_shown_is_not_taken_for_the_head() {
+    let now = Instant::now();
+    let mut standing = Standing::new(BreakerSettings::default(), now);
+    standing.has(100, now);
+    assert_eq!((standing.head(), standing.said_head()), (Some((100, now)), None));
+    standing.claimed(101, now);
+    standing.has(103, now);
+    assert_eq!(standing.said_head(), Some((103, now)));
+}
+
+#[test]
 fn after_failures_it_is_not_called_until_it_has_said_who_it_is() {
     let now = Instant::now();
     let mut standing = new(now);

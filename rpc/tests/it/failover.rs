@@ -89,7 +89,8 @@ async fn a_node_that_is_open_is_not_asked_where_nothing_better_is_there_either()
 async fn we_stay_with_the_node_that_served_us() {
     let first = Node::that(Says::Http(502, "", String::new())).await;
     let second = Node::that_answers("1").await;
-    let pool = pool(vec![first.config("first"), second.config("second")]);
+    // By a clock that stands still, all are as quick as each other.
+    let (pool, _clock) = pool_by_hand(vec![first.config("first"), second.config("second")]);
     assert_eq!(pool.call("eth_chainId", &json!([])).await.unwrap().0.name(), "second");
     // The first would serve again, and is no better than the second.
     first.now_says(Says::Http(200, "", r#"{"id":$ID,"result":"0x1"}"#.into()));
@@ -102,7 +103,8 @@ async fn we_stay_with_the_node_that_served_us() {
 async fn a_node_that_lacks_one_method_keeps_its_place_for_the_others() {
     let first = Node::that_fails(-32601, "the method does not exist/is not available").await;
     let second = Node::that_answers("1").await;
-    let pool = pool(vec![first.config("first"), second.config("second")]);
+    // By a clock that stands still, all are as quick as each other.
+    let (pool, _clock) = pool_by_hand(vec![first.config("first"), second.config("second")]);
     assert_eq!(pool.call("debug_x", &json!([])).await.unwrap().0.name(), "second");
     assert_eq!(pool.best()[0].name(), "first");
 }

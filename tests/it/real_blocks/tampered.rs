@@ -66,13 +66,17 @@ async fn what_one_node_changed_credits_nothing_and_it_is_distrusted_with_the_rea
         nodes[0].script(Some(script(&real, change)));
         let mut scene = real.scene(&nodes.each_ref()).await;
         let intents = real.intents(&scene).await;
-        scene.catch_up().await;
+        let last = scene.catch_up().await;
         assert_eq!(scene.settled().await, 0, "{what}: one operator is left, and two are asked for");
         for (intent, (_, _, amount)) in intents.iter().zip(&real.paid) {
             let bodies = scene.bodies(*intent).await;
             assert!(bodies.iter().all(|body| body["event"] == "payment.detected"), "{what}: {bodies:?}");
             let received = bodies.last().map(|body| body["intent"]["received"].clone());
-            assert_eq!(received, Some(json!(amount.to_string())), "{what}: what is detected is the true amount");
+            assert_eq!(
+                received,
+                Some(json!(amount.to_string())),
+                "{what}: what is detected is the true amount; {last:?}"
+            );
         }
         let reasons = scene.distrusted();
         assert!(matches!(reasons.as_slice(), [Some(_), None]), "{what}: {reasons:?}");

@@ -1,0 +1,15 @@
+//! Reads a Stellar ledger, proves it against its own header, and finds the money in it.
+//!
+//! Everything here is pure: bytes in, facts or a named contradiction out. The way of a ledger is
+//! [`ledger::Ledger::decode`], [`evidence::verify`], [`decode::block`].
+
+pub mod address;
+pub mod asset;
+pub mod decode;
+pub mod evidence;
+pub mod ledger;
+pub mod networks;
+pub mod reference;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;
