@@ -6,5 +6,6 @@ mod decoding;
 mod mutations;
 mod reading;
 mod real_blocks;
+mod second_word;
 mod support;
 mod thrift;
