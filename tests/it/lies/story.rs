@@ -52,7 +52,6 @@ pub enum Liar {
 }
 
 #[derive(Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a column of the table of lies")]
 pub struct Case {
     pub name: &'static str,
     pub says: &'static str,
