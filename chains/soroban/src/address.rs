@@ -1,7 +1,7 @@
 //! Addresses in their one spelling, and what a wallet is asked to pay (SEP-7).
 //!
 //! Money lies at an account (G…) or a contract (C…). A muxed account (M…) or a muxed contract (W…) is the
-//! same place with a number added; the number becomes the payment's [reference](crate::reference).
+//! same place with a number added; the number becomes the payment's [`crate::reference`].
 
 use std::fmt::Write as _;
 

@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::standing::{Usability, whole_seconds};
 
 impl Endpoint {
-    /// It contradicted a proven fact: it is not called for ten minutes, and not used until [`Self::trust_again`].
+    /// It contradicted a proven fact: it is not called for ten minutes, and not used until a probe has shown who it is.
     pub fn distrust(&self, reason: impl Into<String>) {
         let reason = self.redactor.clean(&reason.into());
         self.around.heads.forget(self.place);

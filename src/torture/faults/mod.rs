@@ -1,7 +1,7 @@
 //! Every way to fail that rules may name, with what it does in a sentence and the settings it takes.
 //!
 //! [`transport`] breaks the line, [`heads`], [`logs`] and [`receipts`] answer as real nodes were seen to answer,
-//! [`refusals`] says no in the words of every provider we know, [`bells`] spoils what is pushed.
+//! [`mod@refusals`] says no in the words of every provider we know, [`bells`] spoils what is pushed.
 
 mod bells;
 mod heads;
