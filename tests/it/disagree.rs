@@ -1,32 +1,15 @@
 //! Two operators, two chains: an alarm, a table that shows who said what, and nothing that settles or is reversed.
 
-use std::sync::Arc;
-
 use alloy_primitives::Address;
-use amn_core::block::Inclusion;
-use amn_core::confirmation::Require;
-use amn_evm::networks::EvmNetwork;
 use amn_evm::testkit::{Call, History, Node};
 use amn_scanner::daemon::nodes::Nodes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::bad_input::answers::{CHAIN, TOKEN, network};
+use crate::auditor::scene::strict;
+use crate::bad_input::answers::{CHAIN, TOKEN};
 use crate::support::evm_scene::EvmScene;
-
-fn two_operators() -> EvmNetwork {
-    let mut network = network();
-    let facts = Arc::make_mut(&mut network.facts);
-    facts.policy.require = Require {
-        confirmations: Some(2),
-        inclusion: Some(Inclusion::Proven),
-        operators: Some(2),
-        ..Require::default()
-    };
-    facts.rewind_operators = 2;
-    network
-}
 
 fn pays(node: &Node, to: Address) {
     node.history().extend(&[Call::token(TOKEN, to, 25)]);
@@ -48,7 +31,7 @@ async fn operators_that_contradict_each_other_settle_nothing_reverse_nothing_and
     let mut history = History::new(CHAIN);
     history.pass(3);
     let (a, b) = (Node::serve(history.clone()).await.unwrap(), Node::serve(history).await.unwrap());
-    let mut scene = EvmScene::on(two_operators(), None, &[&a, &b]).await;
+    let mut scene = EvmScene::on(strict(), None, &[&a, &b]).await;
     let nodes = Nodes::new(Uuid::from_u128(7), scene.db.pool.clone(), scene.clock.clone(), [scene.pool.clone()]);
     let operators = |word: &str| {
         nodes.measure();
