@@ -142,6 +142,7 @@ impl<S: ChainSource> Follower<S> {
                     header: at,
                     transfers: vec![transfer],
                     takebacks: Vec::new(),
+                    contract_events: Vec::new(),
                     observations: Vec::new(),
                     evidence: Evidence { inclusion: Inclusion::Reported, ..Evidence::default() },
                 }

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod ledger;
 pub mod networks;
 pub mod reference;
+pub mod value;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

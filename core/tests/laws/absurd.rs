@@ -92,7 +92,7 @@ impl Dice<'_> {
                 amount: Amount::new(self.amount()),
             })
             .collect();
-        Block { header, transfers, takebacks, observations: Vec::new(), evidence: self.evidence() }
+        Block { header, transfers, takebacks, contract_events: self.contract_events(), observations: Vec::new(), evidence: self.evidence() }
     }
 
     fn segment(&mut self) -> Segment {

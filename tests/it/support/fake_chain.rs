@@ -113,6 +113,7 @@ impl FakeChain {
             header,
             transfers,
             takebacks: Vec::new(),
+            contract_events: Vec::new(),
             observations: Vec::new(),
             evidence: Evidence::default(),
         });
