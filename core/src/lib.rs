@@ -9,6 +9,7 @@ pub mod contract;
 pub mod deposit;
 pub mod engine;
 pub mod event;
+pub mod explained;
 pub mod id;
 pub mod intent;
 pub mod matching;
