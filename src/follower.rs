@@ -333,7 +333,9 @@ impl<S: ChainSource> Follower<S> {
             return Ok(());
         }
         self.proved_at = now;
-        let asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        let mut asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        let tiers = self.policy.iter().flat_map(|policy| &policy.tiers);
+        asked.attestations = tiers.fold(asked.attestations, |most, tier| most.max(tier.require.attestations));
         let short = network::short_of_evidence(&self.parts.pool, &self.network(), &asked).await?;
         if short.is_empty() {
             return Ok(());
@@ -424,13 +426,9 @@ impl<S: ChainSource> Follower<S> {
             let page = network::watches_above(&self.parts.pool, &network, since, now, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
-                self.watch.version = new.version;
-                match (self.parts.raw)(&new.address) {
-                    Some(raw) => self.watch.insert(&raw, new.native),
-                    None => {
-                        let detail = format!("{} is no address of this family", new.address);
-                        self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
-                    }
+                let detail = format!("{} is no address of this family", new.address);
+                if !new.add_to(&mut self.watch, self.parts.raw) {
+                    self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
                 }
             }
             if !more {

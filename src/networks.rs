@@ -4,6 +4,7 @@
 
 mod asked;
 mod endpoints;
+mod listening;
 pub mod evm;
 pub mod soroban;
 pub mod source;
@@ -29,6 +30,7 @@ use self::source::Source;
 use crate::api::chains::ToPay;
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
+use crate::store::contracts::listeners::Wish;
 
 /// The polling interval where none is configured: a quarter of the block time, within these bounds. Below
 /// the first a node sees nothing but us; above the second a payer waits for no reason.
@@ -43,6 +45,8 @@ pub struct Served {
     pub pool: Pool,
     /// Where its exchanges are written down, if they are.
     pub tape: Option<Arc<Recorder>>,
+    /// Who listens to which of its contracts.
+    wishes: Vec<Wish>,
     kind: Kind,
 }
 
@@ -159,7 +163,9 @@ impl Networks {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self(served)) } else { Err(problems) }
+        let mut networks = Self(served);
+        problems.extend(networks.listen(config));
+        if problems.is_empty() { Ok(networks) } else { Err(problems) }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&NetworkId, &Served)> {
@@ -222,7 +228,7 @@ impl Served {
         let settings = PoolSettings { time, block_time, road };
         let pool =
             Pool::new_with(id.clone(), endpoints::asked(network), settings).map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, tape, kind })
+        Ok(Self { facts, config: network.clone(), pool, tape, wishes: Vec::new(), kind })
     }
 
     /// What only its family knows.

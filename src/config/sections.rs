@@ -11,6 +11,7 @@ use amn_core::money::Amount;
 use super::endpoints::endpoint;
 use super::problem::Place;
 use super::reader::Section;
+use super::watching::watching;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
 use super::{
     Asset, Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll,
@@ -43,8 +44,9 @@ pub(super) fn config(mut root: Section<'_>, file: &str) -> Option<Config> {
             None => all_read = false,
         }
     }
+    let contracts = watching(root.table("watch"), file);
     root.finish();
-    all_read.then_some(Config { environment, state_dir, server, database, log, webhooks, auth, networks })
+    all_read.then_some(Config { environment, state_dir, server, database, log, webhooks, auth, networks, contracts })
 }
 
 fn server(mut section: Section<'_>, environment: Environment) -> Server {
