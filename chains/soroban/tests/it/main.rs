@@ -9,6 +9,7 @@ mod node;
 mod real_ledgers;
 mod scene;
 mod second_reader;
+mod source;
 mod support;
 mod tampering;
 mod uncommitted;
