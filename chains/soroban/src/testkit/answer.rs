@@ -56,7 +56,10 @@ impl View<'_> {
             match fault {
                 Fault::Error(code, message) => return Reply::Error(*code, (*message).to_owned()),
                 Fault::MethodQueue => {
-                    return Reply::Error(SYSTEM, format!("rpc queue for {method} surpassed queue limit of 1000 requests"));
+                    return Reply::Error(
+                        SYSTEM,
+                        format!("rpc queue for {method} surpassed queue limit of 1000 requests"),
+                    );
                 }
                 _ => {}
             }
@@ -212,9 +215,8 @@ impl View<'_> {
 
     fn page(&self, from: u64, upto: u64) -> Vec<Shown> {
         let bound = |height| u32::try_from(height).unwrap_or(u32::MAX);
-        let missing = |sequence: u32| {
-            self.faults.iter().any(|fault| matches!(fault, Fault::Missing(at) if *at == sequence))
-        };
+        let missing =
+            |sequence: u32| self.faults.iter().any(|fault| matches!(fault, Fault::Missing(at) if *at == sequence));
         let there = self.history.ledgers.range(bound(from)..=bound(upto)).filter(|(at, _)| !missing(**at));
         there.map(|(_, made)| self.show(made)).collect()
     }
@@ -245,7 +247,7 @@ impl View<'_> {
                 Fault::HeaderOfOther(at) if *at == sequence => shown.header = below.header.to_string(),
                 Fault::OtherTime(at) if *at == sequence => shown.close_time += 3_600,
                 Fault::Undecodable(at) if *at == sequence => shown.meta = STANDARD.encode(b"no ledger at all"),
-                Fault::NotBase64(at) if *at == sequence => shown.meta = "~no base64~".to_owned(),
+                Fault::NotBase64(at) if *at == sequence => "~no base64~".clone_into(&mut shown.meta),
                 Fault::Endless(at) if *at == sequence => {
                     // A ledger of today's form, and then lengths that nobody has.
                     let mut bytes = made.bytes();

@@ -1,6 +1,7 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
 mod attested;
+mod faults;
 mod http;
 mod invented;
 mod measure;
@@ -12,5 +13,4 @@ mod second_reader;
 mod source;
 mod support;
 mod tampering;
-mod uncommitted;
 mod victim;
