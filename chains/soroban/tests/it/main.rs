@@ -5,6 +5,7 @@ mod forge;
 mod invented;
 mod measure;
 mod mutations;
+mod readings;
 mod real_ledgers;
 mod scene;
 mod second_reader;
