@@ -13,7 +13,7 @@ use amn_core::id::IntentId;
 use amn_rpc::VirtualTime;
 use amn_scanner::follower::Outcome;
 use amn_soroban::address::Place;
-use amn_soroban::testkit::fault::Fault;
+use amn_soroban::testkit::Fault;
 use amn_soroban::testkit::tamper::{self, Must, Tamper, Victim};
 use amn_soroban::testkit::{History, Node};
 

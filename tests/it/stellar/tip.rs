@@ -3,7 +3,7 @@
 
 use amn_core::id::IntentId;
 use amn_scanner::follower::Outcome;
-use amn_soroban::testkit::fault::{Dialect, Fault};
+use amn_soroban::testkit::{Dialect, Fault};
 use amn_soroban::testkit::{Node, Tx, plain};
 use stellar_xdr::{Asset, Memo};
 
