@@ -13,5 +13,4 @@ mod second_reader;
 mod source;
 mod support;
 mod tampering;
-mod uncommitted;
 mod victim;
