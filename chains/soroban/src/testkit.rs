@@ -5,6 +5,7 @@
 
 mod chain;
 pub mod event;
+pub mod lake;
 mod transaction;
 
 pub use chain::{Chain, Closed, Validator, Value};
