@@ -200,7 +200,7 @@ mod tests {
         }
         // Without folders, and with many ledgers in a file; an old one of the second kind.
         assert_eq!(names(1, 1, 53_312_000)[1], "FCD285FF--53312000.xdr.zstd");
-        assert_eq!(names(64, 1_000, 57_500_000)[0], "FC92ADFF--57472000-57535999/FC929D1F--57499968-57500031.xdr.zst");
+        assert_eq!(names(64, 1_000, 57_500_000)[0], "FC930BFF--57472000-57535999/FC929EBF--57499968-57500031.xdr.zst");
         assert_eq!(names(1, 64_000, u32::MAX)[0].split_once('/').unwrap().1, "00000000--4294967295.xdr.zst");
     }
 
