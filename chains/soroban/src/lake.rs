@@ -10,22 +10,18 @@ mod layout;
 mod unpack;
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amn_core::block::Operator;
-use amn_core::source::SourceError;
 use amn_rpc::{Endpoint, EndpointConfig, Health, Pool, PoolSettings, Probe, RpcError};
-use bytes::Bytes;
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesOrdered, StreamExt};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::ledger::{BYTES_MAX, Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError};
 use crate::networks::SorobanNetwork;
-use contents::{Fault, Found};
+pub(crate) use contents::{Fault, File};
 pub(crate) use layout::{Ending, Layout, MANIFEST, Span};
 use layout::{FIRST_LEDGER, Manifest};
 
@@ -35,10 +31,6 @@ pub const DATA_LAKE: &str = "data-lake";
 /// Bytes of one file: 64 ledgers, packed, take 10 MB on the public network.
 const FILE_BYTES_MAX: usize = 24 << 20;
 
-/// Bytes of ledgers, unpacked, after which a read ends: a dozen ledgers of the public network, or a single one of the
-/// largest that there may be.
-const ENOUGH_BYTES: usize = BYTES_MAX;
-
 /// Files on their way at once: a store answers in a tenth of a second, and one after another would be ten ledgers a
 /// second.
 const AHEAD: usize = 8;
@@ -46,9 +38,6 @@ const AHEAD: usize = 8;
 /// The words that requests are counted under.
 const MANIFEST_ROUTE: &str = "lake_manifest";
 const FILE_ROUTE: &str = "lake_file";
-
-/// Files unpacked and read at once, in this process: reading one may take more than a gigabyte where it is hostile.
-static READING: Semaphore = Semaphore::const_new(1);
 
 /// A data lake. Cloning shares it.
 #[derive(Clone)]
@@ -64,16 +53,44 @@ struct Shared {
     ending: Mutex<Ending>,
     /// Whether it had what it was asked for last: only then more than one file is asked for at once.
     serves: AtomicBool,
+    /// Whether it did not have it.
+    lacked: AtomicBool,
     /// The last file, where files hold several ledgers: the next ones are mostly in the same.
-    last: Mutex<Option<(Span, Bytes)>>,
+    last: Mutex<Option<File>>,
 }
 
-/// Why there is nothing to read.
-enum Trouble {
-    /// The lake does not have this file.
-    Missing(String),
-    Source(SourceError),
+/// Why a lake gives no ledgers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LakeError {
+    /// Ask another: it has a hole there, or ends before.
+    #[error("{0}")]
+    NotThere(String),
+    /// Leave it alone for a while: nothing came of the question.
+    #[error("{0}")]
+    Failed(String),
+    /// Correct the configuration: it is of another network, or of a kind that this binary does not read.
+    #[error("{0}")]
+    Foreign(String),
+    /// Believe it no more: a file is not what its name says.
+    #[error("{0}")]
+    Untrue(String),
+    /// Garbage, or newer than this binary: who else has the same tells which.
+    #[error("{0}")]
+    Unreadable(String),
 }
+
+impl Fault {
+    /// Whether the bytes are what they should be, as far as this binary can tell.
+    pub(crate) const fn is_unreadable(&self) -> bool {
+        matches!(
+            self,
+            Self::Ledger { error: LedgerError::Undecodable(_) | LedgerError::Protocol { .. }, .. }
+        )
+    }
+}
+
+/// What came of the search for a file.
+type Fetched = Result<Option<File>, LakeError>;
 
 impl Lake {
     /// A lake at `https://…` or in a folder, `file:///…`. Nothing is asked of it yet.
@@ -90,6 +107,7 @@ impl Lake {
             layout: Mutex::new(None),
             ending: Mutex::new(Ending::Zst),
             serves: AtomicBool::new(false),
+            lacked: AtomicBool::new(false),
             last: Mutex::new(None),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -108,9 +126,9 @@ impl Lake {
         self.endpoint().health()
     }
 
-    /// Asks the lake what it holds. [`SourceError::Unsupported`]: it is of another network, or of a kind that this
-    /// binary does not read.
-    pub async fn check(&self) -> Result<(), SourceError> {
+    /// Asks the lake what it holds. [`LakeError::Foreign`]: it is of another network, or of a kind that this binary
+    /// does not read; it is distrusted then.
+    pub async fn check(&self) -> Result<(), LakeError> {
         self.welcome_back().await;
         self.read_manifest().await.map(drop)
     }
@@ -121,151 +139,137 @@ impl Lake {
     }
 
     /// The ledgers from `from` on, one after another without a gap: at most so many, none after `up_to`, and at least
-    /// one. Fewer where the lake or the bound on memory ends them; the next question says why, where it was the lake.
+    /// one. Fewer where the lake ends; the next question says why.
     ///
-    /// [`SourceError::NotYet`]: it does not have the first of them (a hole, or it ends before).
-    pub async fn ledgers(&self, from: u32, up_to: u32, at_most: u32) -> Result<Vec<Ledger>, SourceError> {
+    /// They are what the files say, and not proven. A file that is not what its name says is told to nobody else
+    /// here: see [`Self::distrust`].
+    pub async fn ledgers(&self, from: u32, up_to: u32, at_most: u32) -> Result<Vec<Ledger>, LakeError> {
+        let files = self.files(from, up_to, at_most).await?;
+        let read = spawn_blocking(move || {
+            let mut all = Vec::new();
+            for file in files {
+                file.ledgers(from, |ledger| {
+                    let wanted = ledger.sequence() <= up_to && all.len() < at_most as usize;
+                    if wanted {
+                        all.push(ledger);
+                    }
+                    Ok::<bool, Fault>(wanted)
+                })?;
+            }
+            Ok(all)
+        });
+        let read = read.await.map_err(|stopped| LakeError::Failed(stopped.to_string()))?;
+        read.map_err(|fault: Fault| {
+            let what = fault.to_string();
+            if fault.is_unreadable() { LakeError::Unreadable(what) } else { LakeError::Untrue(what) }
+        })
+    }
+
+    /// The files that hold these ledgers, as far as the lake has them: the first at least.
+    pub(crate) async fn files(&self, from: u32, up_to: u32, at_most: u32) -> Result<Vec<File>, LakeError> {
         let from = from.max(FIRST_LEDGER);
-        let wanted = from..=up_to.max(from).min(from.saturating_add(at_most.saturating_sub(1)));
+        let up_to = up_to.max(from).min(from.saturating_add(at_most.saturating_sub(1)));
         self.welcome_back().await;
+        if self.endpoint().distrusted().is_some() {
+            *lock(&self.shared.last) = None;
+        }
         let known = *lock(&self.shared.layout);
         let layout = match known {
             Some(layout) => layout,
             None => self.read_manifest().await?,
         };
-        let missing = match self.read(layout, &wanted).await {
-            Ok(ledgers) => return Ok(ledgers),
-            Err(Trouble::Source(error)) => return Err(error),
-            Err(Trouble::Missing(file)) => file,
-        };
-        // It may have been laid out anew since we last looked.
-        let now = self.read_manifest().await?;
-        if now != layout {
-            match self.read(now, &wanted).await {
-                Ok(ledgers) => return Ok(ledgers),
-                Err(Trouble::Source(error)) => return Err(error),
-                Err(Trouble::Missing(_)) => {}
+        let mut files = self.fetch_all(layout, from, up_to).await?;
+        if files.is_empty() {
+            // It may have been laid out anew since we last looked.
+            let now = self.read_manifest().await?;
+            if now != layout {
+                files = self.fetch_all(now, from, up_to).await?;
+            }
+            if files.is_empty() {
+                return Err(self.why_missing(now, from).await);
             }
         }
-        Err(self.why_missing(now, from, &missing).await)
+        Ok(files)
     }
 
-    /// The ledgers wanted, as far as files follow one another.
-    async fn read(&self, layout: Layout, wanted: &RangeInclusive<u32>) -> Result<Vec<Ledger>, Trouble> {
-        let mut spans = layout.spans(*wanted.start(), *wanted.end());
+    /// Whether it is worth asking for what others have too: it did not lack what it was asked for last.
+    pub(crate) fn is_promising(&self) -> bool {
+        self.endpoint().distrusted().is_none() && !self.shared.lacked.load(Ordering::Relaxed)
+    }
+
+    /// The files of these ledgers, until one is missing.
+    async fn fetch_all(&self, layout: Layout, from: u32, up_to: u32) -> Result<Vec<File>, LakeError> {
+        let mut spans = layout.spans(from, up_to);
         let ahead = if self.shared.serves.load(Ordering::Relaxed) { AHEAD } else { 1 };
         let mut coming = FuturesOrdered::new();
-        let (mut all, mut bytes) = (Vec::new(), 0_usize);
-        loop {
+        let (mut files, mut bytes) = (Vec::new(), 0_usize);
+        while bytes < FILE_BYTES_MAX {
             while coming.len() < ahead {
                 let Some(span) = spans.next() else { break };
                 coming.push_back(self.fetch(layout, span));
             }
-            let Some((span, fetched)) = coming.next().await else { break };
-            let enough = ENOUGH_BYTES.saturating_sub(bytes);
-            let found = match fetched {
-                Ok(packed) => self.unpack(packed, span, wanted.clone(), enough).await,
-                Err(trouble) => Err(trouble),
-            };
-            let found = match found {
-                Ok(found) => found,
-                Err(trouble) if all.is_empty() => {
+            let Some(fetched) = coming.next().await else { break };
+            match fetched {
+                Ok(Some(file)) => {
+                    bytes = bytes.saturating_add(file.packed.len());
+                    files.push(file);
+                }
+                Ok(None) => break,
+                Err(error) if files.is_empty() => {
                     self.shared.serves.store(false, Ordering::Relaxed);
-                    return Err(trouble);
+                    return Err(error);
                 }
                 // The next question begins here, and hears of it.
                 Err(_) => break,
-            };
-            self.shared.serves.store(true, Ordering::Relaxed);
-            all.extend(found.ledgers);
-            bytes = bytes.saturating_add(found.bytes);
-            if bytes >= ENOUGH_BYTES {
-                break;
             }
         }
-        Ok(all)
+        self.shared.serves.store(!files.is_empty(), Ordering::Relaxed);
+        self.shared.lacked.store(files.is_empty(), Ordering::Relaxed);
+        Ok(files)
     }
 
-    async fn fetch(&self, layout: Layout, span: Span) -> (Span, Result<Bytes, Trouble>) {
+    async fn fetch(&self, layout: Layout, place: Span) -> Fetched {
         let kept = lock(&self.shared.last).clone();
-        if let Some((_, bytes)) = kept.filter(|(last, _)| *last == span) {
-            return (span, Ok(bytes));
+        if let Some(file) = kept.filter(|file| file.place == place) {
+            return Ok(Some(file));
         }
         let ending = *lock(&self.shared.ending);
-        let names = layout.names(span, ending);
-        for name in &names {
+        for name in layout.names(place, ending) {
             let path: Vec<&str> = name.iter().map(String::as_str).collect();
             match self.endpoint().file(FILE_ROUTE, &path).await {
-                Ok(bytes) => {
+                Ok(packed) => {
                     *lock(&self.shared.ending) = name.last().map_or(ending, |name| Ending::of(name));
+                    let file = File { place, packed };
                     if layout.per_batch().get() > 1 {
-                        *lock(&self.shared.last) = Some((span, bytes.clone()));
+                        *lock(&self.shared.last) = Some(file.clone());
                     }
-                    return (span, Ok(bytes));
+                    return Ok(Some(file));
                 }
                 Err(RpcError::NotYet(_)) => {}
-                Err(error) => return (span, Err(Trouble::Source(self.meaning(&error)))),
+                Err(error) => return Err(Self::failed(&error)),
             }
         }
-        let first = names.first().map(|name| name.join("/")).unwrap_or_default();
-        (span, Err(Trouble::Missing(first)))
-    }
-
-    /// Reads a file beside the tasks that must answer soon.
-    async fn unpack(
-        &self,
-        packed: Bytes,
-        span: Span,
-        wanted: RangeInclusive<u32>,
-        enough: usize,
-    ) -> Result<Found, Trouble> {
-        // A closed semaphore would be an error; this one is never closed.
-        let _seat = READING.acquire().await;
-        let read = spawn_blocking(move || contents::ledgers(&packed, span, &wanted, enough)).await;
-        let fault = match read {
-            Ok(Ok(found)) => return Ok(found),
-            Ok(Err(fault)) => fault,
-            Err(stopped) => return Err(Trouble::Source(self.untrue(span, &stopped.to_string()))),
-        };
-        *lock(&self.shared.last) = None;
-        let Span { first, .. } = span;
-        Err(Trouble::Source(match fault {
-            Fault::Ledger(error @ LedgerError::Protocol { .. }) => {
-                SourceError::Unsupported(format!("data lake {}: {error}", self.name()))
-            }
-            // Garbage, or newer than this binary: that the lake has the file does not tell which.
-            Fault::Ledger(error @ LedgerError::Undecodable(_)) => {
-                let what = format!("data lake {}, the file of ledger {first}: {error}", self.name());
-                SourceError::Malformed(what)
-            }
-            fault => self.untrue(span, &fault.to_string()),
-        }))
-    }
-
-    /// A file that is not what it should be. Whoever keeps it is not believed for a while.
-    fn untrue(&self, span: Span, what: &str) -> SourceError {
-        let what = format!("the file of ledger {}: {what}", span.first);
-        self.distrust(what.clone());
-        SourceError::Malformed(format!("data lake {}, {what}", self.name()))
+        Ok(None)
     }
 
     /// Tells a hole from an end: what is missing, and whether there is anything after it.
-    async fn why_missing(&self, layout: Layout, from: u32, file: &str) -> SourceError {
-        let name = self.name();
-        let beside = layout.span(from).last.checked_add(1).map(|next| layout.span(next));
-        for span in beside.into_iter().chain(layout.next_folder(from)) {
-            match self.fetch(layout, span).await.1 {
-                Ok(_) => {
-                    return SourceError::NotYet(format!(
-                        "data lake {name} has a hole: no ledger {from} ({file}), and ledger {} is there",
-                        span.first
+    async fn why_missing(&self, layout: Layout, from: u32) -> LakeError {
+        let place = layout.span(from);
+        let file = layout.names(place, Ending::Zst).first().map(|name| name.join("/")).unwrap_or_default();
+        let beside = place.last.checked_add(1).map(|next| layout.span(next));
+        for after in beside.into_iter().chain(layout.next_folder(from)) {
+            match self.fetch(layout, after).await {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    let next = after.first;
+                    return LakeError::NotThere(format!(
+                        "it has a hole: no ledger {from} ({file}), and ledger {next} is there"
                     ));
                 }
-                Err(Trouble::Missing(_)) => {}
-                Err(Trouble::Source(error)) => return error,
+                Err(error) => return error,
             }
         }
-        SourceError::NotYet(format!("data lake {name} has no ledger {from} ({file}): it ends before, or stands still"))
+        LakeError::NotThere(format!("it has no ledger {from} ({file}): it ends before, or stands still"))
     }
 
     /// Lets it say who it is after it failed or was distrusted.
@@ -273,40 +277,36 @@ impl Lake {
         self.shared.pool.welcome_back(|probe| identify(self.shared.clone(), probe).boxed()).await;
     }
 
-    async fn read_manifest(&self) -> Result<Layout, SourceError> {
-        let name = self.name();
+    async fn read_manifest(&self) -> Result<Layout, LakeError> {
         let answer = match self.endpoint().get(MANIFEST_ROUTE, &[MANIFEST], &[]).await {
             Ok(answer) => answer,
             Err(RpcError::NotYet(_)) => {
-                let what =
-                    format!("data lake {name} has no {MANIFEST}, which says what it holds: is its address right?");
-                return Err(SourceError::Unavailable(what));
+                let what = format!("it has no {MANIFEST}, which says what it holds: is its address right?");
+                return Err(LakeError::Failed(what));
             }
-            Err(error) => return Err(self.meaning(&error)),
+            Err(error) => return Err(Self::failed(&error)),
         };
         let manifest: Manifest =
-            answer.parse().map_err(|error| SourceError::Malformed(format!("data lake {name}, {MANIFEST}: {error}")))?;
+            answer.parse().map_err(|error| LakeError::Failed(format!("{MANIFEST}: {error}")))?;
         let layout = manifest.layout(&self.shared.passphrase).map_err(|error| {
             self.distrust(error.to_string());
-            SourceError::Unsupported(format!("data lake {name}: {error}"))
+            LakeError::Foreign(error.to_string())
         })?;
         self.shared.laid_out(layout);
         Ok(layout)
     }
 
-    fn meaning(&self, error: &RpcError) -> SourceError {
-        let name = self.name();
-        match error {
-            RpcError::Malformed(_) => SourceError::Malformed(format!("data lake {name}: {error}")),
+    fn failed(error: &RpcError) -> LakeError {
+        LakeError::Failed(match error {
             // Stores that show nobody what they have say this of what they do not have.
-            RpcError::Credentials(_) => SourceError::Unavailable(format!(
-                "data lake {name}: {error} (or it is not there: some stores do not tell the one from the other)"
-            )),
-            _ => SourceError::Unavailable(format!("data lake {name}: {error}")),
-        }
+            RpcError::Credentials(_) => {
+                format!("{error} (or it is not there: some stores do not tell the one from the other)")
+            }
+            _ => error.to_string(),
+        })
     }
 
-    fn endpoint(&self) -> &Arc<Endpoint> {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         // The pool was made of exactly one.
         &self.shared.pool.endpoints()[0]
     }

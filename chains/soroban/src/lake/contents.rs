@@ -1,53 +1,53 @@
-//! What is in a file of a lake. Pure: bytes in, the ledgers that were asked for out, or what is wrong with the file.
+//! What is in a file of a lake. Pure: bytes in, its ledgers out one by one, or what is wrong with the file.
 
-use std::ops::RangeInclusive;
+use bytes::Bytes;
 
 use super::layout::Span;
 use super::unpack::{Damage, UNPACKED_MAX, unpack};
 use crate::ledger::{Batch, Ledger, LedgerError};
 
+/// A file as the lake has it, and the place it was found at. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(super) place: Span,
+    pub(super) packed: Bytes,
+}
+
 /// Why a file is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Fault {
-    #[error(transparent)]
-    Damaged(#[from] Damage),
-    #[error("it holds ledgers {first} to {last}, as its name does not say")]
-    OtherLedgers { first: u32, last: u32 },
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
+pub(crate) enum Fault {
+    /// It is not what it was when it was written, or never was what its name says.
+    #[error("the file of ledger {ledger}: {damage}")]
+    Damaged { ledger: u32, damage: Damage },
+    #[error("the file of ledger {ledger} holds ledgers {first} to {last}, as its name does not say")]
+    OtherLedgers { ledger: u32, first: u32, last: u32 },
+    #[error("the file of ledger {ledger}: {error}")]
+    Ledger { ledger: u32, error: LedgerError },
 }
 
-/// Ledgers of one file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) ledgers: Vec<Ledger>,
-    /// Bytes that they were read from.
-    pub(super) bytes: usize,
-}
-
-/// Those of a file's ledgers that are wanted, oldest first: at least one, and no more once they were read from
-/// `enough` bytes. What comes after them in the file is not looked at.
-pub(super) fn ledgers(packed: &[u8], place: Span, wanted: &RangeInclusive<u32>, enough: usize) -> Result<Found, Fault> {
-    let unpacked = unpack(packed, UNPACKED_MAX)?;
-    let mut batch = Batch::open(&unpacked)?;
-    let (first, last) = (batch.first, batch.last);
-    if !place.holds(first, last) {
-        return Err(Fault::OtherLedgers { first, last });
-    }
-    let mut found = Found { ledgers: Vec::new(), bytes: 0 };
-    let mut before = batch.left();
-    while let Some(ledger) = batch.next() {
-        let ledger = ledger?;
-        let bytes = before.saturating_sub(batch.left());
-        before = batch.left();
-        let sequence = ledger.sequence();
-        if wanted.contains(&sequence) {
-            found.ledgers.push(ledger);
-            found.bytes = found.bytes.saturating_add(bytes);
+impl File {
+    /// Hands over its ledgers from `from` on, oldest first, until `take` wants no more. What follows then is not looked
+    /// at. One of them is in memory at a time.
+    pub(crate) fn ledgers<E: From<Fault>>(
+        &self,
+        from: u32,
+        mut take: impl FnMut(Ledger) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let ledger = self.place.first.max(from);
+        let unreadable = |error| E::from(Fault::Ledger { ledger, error });
+        let unpacked =
+            unpack(&self.packed, UNPACKED_MAX).map_err(|damage| E::from(Fault::Damaged { ledger, damage }))?;
+        let batch = Batch::open(&unpacked).map_err(unreadable)?;
+        let (first, last) = (batch.first, batch.last);
+        if !self.place.holds(first, last) {
+            return Err(Fault::OtherLedgers { ledger, first, last }.into());
         }
-        if sequence >= *wanted.end() || found.bytes >= enough {
-            break;
+        for ledger in batch {
+            let ledger = ledger.map_err(unreadable)?;
+            if ledger.sequence() >= from && !take(ledger)? {
+                break;
+            }
         }
+        Ok(())
     }
-    Ok(found)
 }

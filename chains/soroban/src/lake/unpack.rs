@@ -13,7 +13,7 @@ pub(super) const UNPACKED_MAX: usize = 256 << 20;
 
 /// Why a file is not what its name promises.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Damage {
+pub(crate) enum Damage {
     #[error("it is no zstd file, or a damaged one: {0}")]
     Zstd(String),
     #[error("it unpacks to more than {0} bytes")]

@@ -32,12 +32,6 @@ impl<'a> Batch<'a> {
         Ok(Self { first, last, next: u64::from(first), rest, failed: false })
     }
 
-    /// Bytes not read yet.
-    #[must_use]
-    pub const fn left(&self) -> usize {
-        self.rest.len()
-    }
-
     fn read(&mut self, sequence: u32) -> Result<Ledger, LedgerError> {
         let len = self.rest.len().min(BYTES_MAX);
         let mut from = Limited::new(&mut self.rest, Limits { depth: DEPTH_MAX, len });
