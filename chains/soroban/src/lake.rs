@@ -82,10 +82,7 @@ pub enum LakeError {
 impl Fault {
     /// Whether the bytes are what they should be, as far as this binary can tell.
     pub(crate) const fn is_unreadable(&self) -> bool {
-        matches!(
-            self,
-            Self::Ledger { error: LedgerError::Undecodable(_) | LedgerError::Protocol { .. }, .. }
-        )
+        matches!(self, Self::Ledger { error: LedgerError::Undecodable(_) | LedgerError::Protocol { .. }, .. })
     }
 }
 
@@ -214,13 +211,12 @@ impl Lake {
                     bytes = bytes.saturating_add(file.packed.len());
                     files.push(file);
                 }
-                Ok(None) => break,
                 Err(error) if files.is_empty() => {
                     self.shared.serves.store(false, Ordering::Relaxed);
                     return Err(error);
                 }
                 // The next question begins here, and hears of it.
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             }
         }
         self.shared.serves.store(!files.is_empty(), Ordering::Relaxed);
@@ -286,8 +282,7 @@ impl Lake {
             }
             Err(error) => return Err(Self::failed(&error)),
         };
-        let manifest: Manifest =
-            answer.parse().map_err(|error| LakeError::Failed(format!("{MANIFEST}: {error}")))?;
+        let manifest: Manifest = answer.parse().map_err(|error| LakeError::Failed(format!("{MANIFEST}: {error}")))?;
         let layout = manifest.layout(&self.shared.passphrase).map_err(|error| {
             self.distrust(error.to_string());
             LakeError::Foreign(error.to_string())

@@ -100,7 +100,8 @@ impl Wanted {
             Stock::Files(files) => {
                 for file in &files {
                     // What is missing between two files is left for the next question.
-                    let read = file.ledgers(self.first, |ledger| self.more(&mut shown, ledger.sequence(), || Ok(ledger)));
+                    let read =
+                        file.ledgers(self.first, |ledger| self.more(&mut shown, ledger.sequence(), || Ok(ledger)));
                     match read {
                         Err(Trouble::Undecodable(_)) if !shown.blocks.is_empty() => break,
                         read => read?,

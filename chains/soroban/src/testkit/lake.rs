@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-use stellar_xdr::{LedgerCloseMeta, LedgerCloseMetaBatch, Limits, WriteXdr};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::history::History;
 use crate::lake::{Ending, Layout, MANIFEST, Span};
 
 /// How many ledgers a file has, and how many files a folder.
@@ -42,21 +42,30 @@ impl Shape {
     }
 }
 
+/// Ledgers as files hold them, by sequence.
+pub type Ledgers = BTreeMap<u32, Vec<u8>>;
+
+/// Every ledger of a history.
+#[must_use]
+pub fn ledgers_of(history: &History) -> Ledgers {
+    history.ledgers.iter().map(|(sequence, made)| (*sequence, made.bytes())).collect()
+}
+
 /// Writes a lake into a folder: its manifest, and every file that these ledgers fill. Ledgers at either end that fill
 /// none are left out, as the writers of lakes do.
-pub fn write(folder: &Path, passphrase: &str, ledgers: &[LedgerCloseMeta], shape: Shape) -> io::Result<()> {
+pub fn write(folder: &Path, passphrase: &str, ledgers: &Ledgers, shape: Shape) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     write_manifest(folder, passphrase, shape)?;
     let layout = shape.layout();
-    let mut files: BTreeMap<u32, (Span, Vec<&LedgerCloseMeta>)> = BTreeMap::new();
-    for meta in ledgers {
-        let span = layout.span(sequence(meta));
-        files.entry(span.first).or_insert_with(|| (span, Vec::new())).1.push(meta);
+    let mut files: BTreeMap<u32, (Span, Ledgers)> = BTreeMap::new();
+    for (sequence, bytes) in ledgers {
+        let span = layout.span(*sequence);
+        files.entry(span.first).or_insert_with(|| (span, Ledgers::new())).1.insert(*sequence, bytes.clone());
     }
-    for (span, metas) in files.into_values() {
-        let ends = metas.first().map(|meta| sequence(meta)).zip(metas.last().map(|meta| sequence(meta)));
-        if ends.is_some_and(|(first, last)| span.holds(first, last)) {
-            put(folder, shape, span.last, &pack(&metas))?;
+    for (span, ledgers) in files.into_values() {
+        let ends = ledgers.keys().next().zip(ledgers.keys().next_back());
+        if ends.is_some_and(|(first, last)| span.holds(*first, *last)) {
+            put(folder, shape, span.last, &pack(&ledgers))?;
         }
     }
     Ok(())
@@ -83,37 +92,27 @@ pub fn put(folder: &Path, shape: Shape, sequence: u32, bytes: &[u8]) -> io::Resu
 
 /// A file of these ledgers, which says of itself what they say.
 #[must_use]
-pub fn pack(ledgers: &[&LedgerCloseMeta]) -> Vec<u8> {
+pub fn pack(ledgers: &Ledgers) -> Vec<u8> {
     compressed(&batch(ledgers))
 }
 
 /// The same, not yet compressed.
-///
-/// # Panics
-/// Never with what tests make: ledgers that cannot be written.
 #[must_use]
-pub fn batch(ledgers: &[&LedgerCloseMeta]) -> Vec<u8> {
-    let end = |meta: Option<&&LedgerCloseMeta>| meta.map_or(0, |meta| sequence(meta));
-    let batch = LedgerCloseMetaBatch {
-        start_sequence: end(ledgers.first()),
-        end_sequence: end(ledgers.last()),
-        ledger_close_metas: ledgers.iter().copied().cloned().collect::<Vec<_>>().try_into().expect("a few ledgers"),
-    };
-    batch.to_xdr(Limits::none()).expect("ledgers that were read can be written")
+pub fn batch(ledgers: &Ledgers) -> Vec<u8> {
+    let end = |sequence: Option<&u32>| sequence.copied().unwrap_or_default();
+    let count = u32::try_from(ledgers.len()).unwrap_or(u32::MAX);
+    let head = [end(ledgers.keys().next()), end(ledgers.keys().next_back()), count];
+    let head: Vec<u8> = head.into_iter().flat_map(u32::to_be_bytes).collect();
+    ledgers.values().fold(head, |mut bytes, ledger| {
+        bytes.extend(ledger);
+        bytes
+    })
 }
 
 /// Bytes as a lake compresses them.
 #[must_use]
 pub fn compressed(bytes: &[u8]) -> Vec<u8> {
     compress_to_vec(bytes, CompressionLevel::Fastest)
-}
-
-fn sequence(meta: &LedgerCloseMeta) -> u32 {
-    match meta {
-        LedgerCloseMeta::V0(meta) => meta.ledger_header.header.ledger_seq,
-        LedgerCloseMeta::V1(meta) => meta.ledger_header.header.ledger_seq,
-        LedgerCloseMeta::V2(meta) => meta.ledger_header.header.ledger_seq,
-    }
 }
 
 /// What a shelf says to a request.
