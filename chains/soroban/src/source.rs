@@ -141,7 +141,8 @@ impl Shared {
 
     /// Whether one operator's word was accepted: where there is no other, or nothing asks for one.
     fn one_is_enough(&self) -> bool {
-        self.operators() < 2 || self.network.facts.rewind_operators < 2
+        let facts = &self.network.facts;
+        self.operators() < 2 || facts.rewind_operators.max(facts.policy.require.operators.unwrap_or(1)) < 2
     }
 
     /// Whoever may be asked, best first.
@@ -200,6 +201,11 @@ impl Shared {
                             return Err(Trouble::Failed(format!("one ledger is too much for it: {why}")));
                         }
                         count /= 2;
+                    }
+                    // Another may be quicker; it is asked for less the next time.
+                    Err(Trouble::TimedOut(why)) => {
+                        self.memory.shrink(ask.endpoint, count);
+                        return Err(Trouble::TimedOut(why));
                     }
                     answer => break answer?,
                 }

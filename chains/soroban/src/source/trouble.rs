@@ -29,6 +29,8 @@ pub enum Trouble {
     Undecodable(String),
     /// Ask for less: fewer ledgers, if there was more than one.
     TooMuch(String),
+    /// The same, though not now: it took its time to say so.
+    TimedOut(String),
     /// It did not answer, or with what is no answer.
     Failed(String),
 }
@@ -130,7 +132,7 @@ impl Verdict {
                 endpoint.remark(&why);
                 self.unread.push((endpoint.clone(), why));
             }
-            Trouble::TooMuch(why) | Trouble::Failed(why) => {
+            Trouble::TooMuch(why) | Trouble::TimedOut(why) | Trouble::Failed(why) => {
                 endpoint.remark(&why);
                 self.failed = said(why);
             }
