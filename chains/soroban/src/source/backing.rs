@@ -97,7 +97,8 @@ impl Shared {
         }
         let there = ask.header_once(height).await?;
         let count = usize::try_from(height.above(on.height)).unwrap_or(usize::MAX);
-        let same = count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
+        let same =
+            count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
         self.pool.note_said(other, there.at, None);
         Ok(if same { Word::Same(count) } else { Word::Other(there) })
     }

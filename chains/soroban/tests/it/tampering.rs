@@ -8,9 +8,9 @@ use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::testkit::{Chain, Tx, Validator, Value, plain};
 use stellar_xdr::*;
 
-use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 use crate::support::*;
 use crate::victim::{Outcome, Victim};
+use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 
 /// Nobody's account.
 const LIAR: Place = Place::Account([7; 32]);

@@ -5,9 +5,9 @@ use amn_soroban::ledger::Ledger;
 use amn_soroban::testkit::{Chain, Validator};
 use stellar_xdr::*;
 
-use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 use crate::support::*;
 use crate::victim::{Outcome, Victim};
+use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 
 #[test]
 fn results_forged_with_their_header_make_another_ledger_which_nobody_vouches_for() {

@@ -7,9 +7,9 @@ use amn_soroban::evidence::{Lie, verify};
 use amn_soroban::ledger::{Ledger, LedgerError};
 use amn_soroban::networks::SorobanNetwork;
 
-use amn_soroban::testkit::forge::Forged;
 use crate::second_reader;
 use crate::support::*;
+use amn_soroban::testkit::forge::Forged;
 
 /// What becomes of a forged ledger.
 #[derive(Debug)]
