@@ -4,6 +4,7 @@ mod attested;
 mod faults;
 mod http;
 mod invented;
+mod lake;
 mod measure;
 mod mutations;
 mod node;
