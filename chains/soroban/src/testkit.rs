@@ -3,10 +3,13 @@
 //! A [`Chain`] closes ledgers from [`Tx`]s; every header, set, result, name, signature and commitment in them is
 //! genuine, in the form of the protocol it is told to speak. Only what a test forges is false.
 
+pub mod busy;
 mod chain;
 pub mod event;
+mod steps;
 mod transaction;
 
 pub use chain::{Chain, Closed, Validator, Value};
 pub use event::Token;
+pub use steps::{Step, Steps};
 pub use transaction::{Tx, muxed, plain};
