@@ -3,7 +3,6 @@
 mod attested;
 mod forge;
 mod invented;
-mod measure;
 mod mutations;
 mod real_ledgers;
 mod scene;
