@@ -1,9 +1,10 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
 mod attested;
-mod forge;
+mod http;
 mod invented;
 mod mutations;
+mod node;
 mod real_ledgers;
 mod scene;
 mod second_reader;

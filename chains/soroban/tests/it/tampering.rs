@@ -8,7 +8,7 @@ use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::testkit::{Chain, Tx, Validator, Value, plain};
 use stellar_xdr::*;
 
-use crate::forge::{Forged, edit, set_amount, succeeded};
+use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 use crate::support::*;
 use crate::victim::{Outcome, Victim};
 

@@ -5,7 +5,7 @@ use amn_soroban::ledger::Ledger;
 use amn_soroban::testkit::{Chain, Validator};
 use stellar_xdr::*;
 
-use crate::forge::{Forged, edit, set_amount, succeeded};
+use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 use crate::support::*;
 use crate::victim::{Outcome, Victim};
 

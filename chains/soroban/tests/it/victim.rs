@@ -7,7 +7,7 @@ use amn_soroban::evidence::{Lie, verify};
 use amn_soroban::ledger::{Ledger, LedgerError};
 use amn_soroban::networks::SorobanNetwork;
 
-use crate::forge::Forged;
+use amn_soroban::testkit::forge::Forged;
 use crate::second_reader;
 use crate::support::*;
 
