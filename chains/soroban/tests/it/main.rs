@@ -10,5 +10,4 @@ mod scene;
 mod second_reader;
 mod support;
 mod tampering;
-mod uncommitted;
 mod victim;
