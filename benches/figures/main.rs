@@ -47,6 +47,9 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     amn_rpc::install_crypto();
+    if let ["stellar-nodes", ledgers] = words.as_slice() {
+        return runtime.block_on(stellar::serve(ledgers.parse().unwrap_or(0)));
+    }
     runtime.block_on(async {
         match words.first() {
             Some(&"scale") => scale::run(size).await,

@@ -1,8 +1,12 @@
 //! Stellar: how many ledgers of the public network's size one core proves and searches, which step takes how long, and
 //! how fast the whole daemon catches up with a node's history.
 
+mod catching_up;
 mod ledgers;
+mod nodes;
 mod steps;
+
+pub use nodes::serve;
 
 use crate::{Size, figure};
 
@@ -17,6 +21,12 @@ const GOAL: f64 = 80.0;
 
 pub async fn run(size: Size) {
     steps::run(size);
+    catching_up::run(size).await;
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure is a picture")]
+fn count(of: u64) -> f64 {
+    of as f64
 }
 
 /// A rate with what it makes of a day of history.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use amn_core::block::NetworkId;
 use amn_soroban::networks::SorobanNetwork;
-use amn_soroban::testkit::{Chain, Token, Validator, busy};
+use amn_soroban::testkit::{Chain, Token, Validator, busy, network_file};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -61,11 +61,11 @@ impl Samples {
     }
 
     fn invented() -> Self {
-        let network = network();
+        let network = network(Asks::TwoOperators);
         let mut chain = Chain::new(&network.passphrase, 26);
         let all = (1..=3).map(|seed| {
             let transactions = busy::strangers(busy::TRANSACTIONS, seed, &money(&network));
-            let closed = busy::shown(chain.close(&transactions, &validator()));
+            let closed = busy::shown(chain.close(&transactions, &Validator::new(1)));
             Sample::new(&format!("invented-{}", closed.at.height), closed.bytes())
         });
         let all: Vec<_> = all.collect();
@@ -83,18 +83,31 @@ impl Sample {
     }
 }
 
-/// Who signs the invented ledgers.
-pub fn validator() -> Validator {
-    Validator::new(1)
+/// Who signs the invented ledgers, by turns; each is an organisation of its own.
+pub fn validators() -> [Validator; 3] {
+    [Validator::new(1), Validator::new(2), Validator::new(3)]
 }
 
-/// The network of the invented ledgers: the shipped one of a node of one's own.
-pub fn network() -> SorobanNetwork {
-    let (_, text) = amn_soroban::networks::SHIPPED
-        .iter()
-        .find(|(id, _)| *id == "stellar-standalone")
-        .expect("the network of a node of one's own is shipped");
-    SorobanNetwork::parse(&NetworkId::new("bench"), "bench.toml", text).expect("its file reads")
+/// What its network asks for before it believes.
+#[derive(Clone, Copy)]
+pub enum Asks {
+    /// As the shipped file of the public network: two operators show the same ledger.
+    TwoOperators,
+    /// One operator, and validators of two organisations that built on the ledger.
+    TwoAttestations,
+}
+
+/// The network of the invented ledgers.
+pub fn network(asks: Asks) -> SorobanNetwork {
+    let keys = validators().map(|validator| vec![validator.key()]);
+    let text = network_file("A network of the figures ; November 2026", &keys);
+    let text = match asks {
+        Asks::TwoOperators => text
+            .replace("rewind_operators = 1", "rewind_operators = 2")
+            .replace("inclusion = \"proven\"", "inclusion = \"proven\"\noperators = 2"),
+        Asks::TwoAttestations => text.replace("inclusion = \"proven\"", "inclusion = \"proven\"\nattestations = 2"),
+    };
+    SorobanNetwork::parse(&NetworkId::new("bench"), "bench.toml", &text).expect("its file reads")
 }
 
 /// The contract of that network's own money.
