@@ -6,9 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use amn_core::block::Hash;
 use amn_soroban::address::Place;
-use amn_soroban::testkit::{History, Node, Tx, busy, plain};
+use amn_soroban::testkit::{Asset, History, Memo, Node, Tx, busy, plain};
 use serde_json::{Value, json};
-use stellar_xdr::{Asset, Memo};
 
 use super::ledgers::{Asks, money, network, validators};
 

@@ -25,5 +25,7 @@ pub use fault::{Dialect, Fault};
 pub use history::{History, Made, RETENTION_WINDOW, entry};
 pub use network::{network, network_file};
 pub use node::{Node, Reply, Script, Traffic};
+/// What transactions are made of.
+pub use stellar_xdr::{Asset, Memo};
 pub use steps::{Step, Steps};
 pub use transaction::{Tx, muxed, plain};
