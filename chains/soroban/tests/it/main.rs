@@ -5,7 +5,6 @@ mod faults;
 mod http;
 mod invented;
 mod lake;
-mod measure;
 mod mutations;
 mod node;
 mod readings;
