@@ -5,6 +5,7 @@
 
 mod chain;
 pub mod event;
+pub mod host;
 mod transaction;
 
 pub use chain::{Chain, Closed, Validator, Value};

@@ -2,6 +2,7 @@
 
 mod attested;
 mod forge;
+mod host;
 mod invented;
 mod measure;
 mod mutations;
