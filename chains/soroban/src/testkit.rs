@@ -1,13 +1,27 @@
-//! Invented ledgers with true hashes, signed by invented validators: for tests and benchmarks.
+//! Invented ledgers with true hashes, signed by invented validators, and nodes that serve them: for tests, demos and
+//! benchmarks.
 //!
 //! A [`Chain`] closes ledgers from [`Tx`]s; every header, set, result, name, signature and commitment in them is
-//! genuine, in the form of the protocol it is told to speak. Only what a test forges is false.
+//! genuine, in the form of the protocol it is told to speak. A [`History`] keeps them, real ones too, and a
+//! [`Node`] serves it over HTTP. False is only what a [`Fault`] or a [`tamper::Tamper`] makes so.
 
+mod answer;
 mod chain;
 pub mod event;
 pub mod host;
+mod fault;
+pub mod forge;
+mod history;
+mod lookup;
+mod network;
+mod node;
+pub mod tamper;
 mod transaction;
 
 pub use chain::{Chain, Closed, Validator, Value};
 pub use event::Token;
+pub use fault::{Dialect, Fault};
+pub use history::{History, Made, RETENTION_WINDOW, entry};
+pub use network::{network, network_file};
+pub use node::{Node, Reply, Script, Traffic};
 pub use transaction::{Tx, muxed, plain};

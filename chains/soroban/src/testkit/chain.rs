@@ -41,7 +41,7 @@ impl Validator {
         key
     }
 
-    fn sign(&self, bytes: &[u8]) -> LedgerCloseValueSignature {
+    pub(super) fn sign(&self, bytes: &[u8]) -> LedgerCloseValueSignature {
         let signature = self.0.sign(bytes).as_ref().to_vec();
         LedgerCloseValueSignature {
             node_id: NodeId(PublicKey::PublicKeyTypeEd25519(Uint256(self.key()))),
@@ -98,11 +98,17 @@ impl Chain {
     #[must_use]
     pub fn new(passphrase: &str, protocol: u32) -> Self {
         let tip = BlockRef { height: Height(1_000), hash: amn_core::block::Hash([0xaa; 32]) };
+        Self::on(passphrase, protocol, tip, 1_795_000_000_000)
+    }
+
+    /// A chain whose first ledger will stand on this one, which closed then.
+    #[must_use]
+    pub fn on(passphrase: &str, protocol: u32, tip: BlockRef, milliseconds: u64) -> Self {
         Self {
             network_id: Sha256::digest(passphrase).into(),
             tip,
             protocol,
-            milliseconds: 1_795_000_000_000,
+            milliseconds,
             block_time_ms: 5_000,
             value: Value::Usual,
             upgrade: None,

@@ -3,9 +3,8 @@
 use amn_soroban::decode;
 use amn_soroban::evidence::{Attestations, Lie, verify};
 use amn_soroban::ledger::{Ledger, LedgerError};
-use amn_soroban::testkit::{Chain, Tx, Validator, Value, plain};
+use amn_soroban::testkit::{Chain, Tx, Validator, Value, forge, plain};
 
-use crate::forge;
 use crate::scene::*;
 use crate::support::*;
 

@@ -6,7 +6,7 @@ use amn_soroban::decode;
 use amn_soroban::evidence::verify;
 use amn_soroban::ledger::Ledger;
 
-use crate::forge::Forged;
+use amn_soroban::testkit::forge::Forged;
 use crate::second_reader;
 use crate::support::*;
 

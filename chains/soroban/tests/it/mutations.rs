@@ -195,7 +195,7 @@ fn bomb(items: u32) -> Vec<u8> {
     let closed = Chain::new("x", 26).close(&[Tx::of(PAYER).old_form()], &Validator::new(1));
     let LedgerCloseMeta::V2(mut v2) = closed.meta else { panic!("the newest form") };
     let results = vec![OperationResult::OpBadAuth; items as usize];
-    crate::forge::edit(&mut v2.tx_processing, |list| {
+    amn_soroban::testkit::forge::edit(&mut v2.tx_processing, |list| {
         list[0].result.result.result = TransactionResultResult::TxFailed(results.try_into().unwrap());
     });
     LedgerCloseMeta::V2(v2).to_xdr(Limits::none()).unwrap()

@@ -3,7 +3,6 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use amn_core::block::NetworkId;
 use amn_core::source::{Watch, WatchVersion};
 use amn_soroban::address::Place;
 use amn_soroban::networks::SorobanNetwork;
@@ -32,34 +31,14 @@ pub fn pubnet() -> SorobanNetwork {
     SorobanNetwork::shipped("stellar-pubnet").unwrap().unwrap()
 }
 
-/// The file of a network of one's own: its own money and nothing else.
-fn text_of(passphrase: &str) -> String {
-    let text = amn_soroban::networks::SHIPPED.iter().find(|(id, _)| *id == "stellar-standalone").unwrap().1;
-    let standalone = SorobanNetwork::shipped("stellar-standalone").unwrap().unwrap();
-    let id = <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(passphrase));
-    let old = stellar_strkey::Contract(*standalone.registry.contracts.keys().next().unwrap()).to_string();
-    let contract = amn_soroban::asset::contract_of(id, &stellar_xdr::Asset::Native);
-    text.replace(&standalone.passphrase, passphrase)
-        .replace(old.as_str(), stellar_strkey::Contract(contract).to_string().as_str())
-}
-
 /// A network of one's own.
 pub fn network(passphrase: &str) -> SorobanNetwork {
-    SorobanNetwork::parse(&NetworkId::new("own"), "own.toml", &text_of(passphrase)).unwrap()
+    amn_soroban::testkit::network("own", passphrase, &[])
 }
 
 /// The same network with one organisation for each list of validators.
 pub fn with_organisations(network: &SorobanNetwork, validators: &[Vec<[u8; 32]>]) -> SorobanNetwork {
-    let mut text = text_of(&network.passphrase);
-    for (number, keys) in validators.iter().enumerate() {
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|key| format!("{:?}", stellar_strkey::ed25519::PublicKey(*key).to_string().as_str()))
-            .collect();
-        let keys = keys.join(", ");
-        text = format!("{text}\n[[organisation]]\nname = \"org-{number}\"\nvalidators = [{keys}]\n");
-    }
-    SorobanNetwork::parse(&NetworkId::new("own"), "own.toml", &text).unwrap()
+    amn_soroban::testkit::network("own", &network.passphrase, validators)
 }
 
 /// A watch on these places.
