@@ -1,7 +1,14 @@
 //! The networks this daemon serves: the one place where chain families are told apart.
+//!
+//! What only one family knows is in a room of its own: [`evm`], [`soroban`]. Next: [`source`].
+
+mod asked;
+mod endpoints;
+pub mod evm;
+pub mod soroban;
+pub mod source;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +17,16 @@ use amn_core::confirmation::Require;
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts, SharedFacts};
 use amn_core::source::{ChainSource, Identity, SourceError};
-use amn_evm::networks::{Contract, EvmNetwork, TokenEntry};
+use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
-use amn_evm::xpub::Xpub;
-use amn_rpc::config::{BreakerSettings, JSON_RPC, PoolSettings};
-use amn_rpc::{EndpointConfig, Pool, Recorder, Road, Secret, Time};
+use amn_rpc::config::PoolSettings;
+use amn_rpc::{Pool, Recorder, Road, Time};
+use amn_soroban::networks::SorobanNetwork;
+use amn_soroban::source::SorobanSource;
+use serde_json::Value;
 
+use self::source::Source;
+use crate::api::chains::ToPay;
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
 
@@ -37,8 +48,87 @@ pub struct Served {
 
 /// What only its family knows of a network.
 #[derive(Debug, Clone)]
-enum Kind {
+pub enum Kind {
     Evm(Box<EvmNetwork>),
+    Soroban(Box<SorobanNetwork>),
+}
+
+impl Kind {
+    /// Reads the network's file, and what the configuration adds to it.
+    fn read(id: &NetworkId, network: &config::Network) -> Result<Self, String> {
+        let (shown, text) = match &network.file {
+            Some(path) => {
+                let shown = path.display().to_string();
+                let text = std::fs::read_to_string(path).map_err(|error| format!("file {shown}: {error}"))?;
+                (shown, text)
+            }
+            None => {
+                let (family, text) = shipped(id).ok_or_else(|| {
+                    let known: Vec<&str> = all_shipped().map(|(name, _)| name).collect();
+                    format!("is no network this binary ships ({}); name its file", known.join(", "))
+                })?;
+                (format!("chains/{family}/networks/{id}.toml"), text.to_owned())
+            }
+        };
+        // A file says on what kind of chain it is; one that says nothing readable is refused by EVM's reader, by line.
+        if soroban::speaks_of(&text) {
+            soroban::read(id, network, &shown, &text).map(|network| Self::Soroban(Box::new(network)))
+        } else {
+            evm::read(id, network, &shown, &text).map(|network| Self::Evm(Box::new(network)))
+        }
+    }
+
+    const fn facts(&self) -> &SharedFacts {
+        match self {
+            Self::Evm(network) => &network.facts,
+            Self::Soroban(network) => &network.facts,
+        }
+    }
+
+    fn set_facts(&mut self, facts: SharedFacts) {
+        match self {
+            Self::Evm(network) => network.facts = facts,
+            Self::Soroban(network) => network.facts = facts,
+        }
+    }
+
+    /// How its endpoints may be spoken to.
+    const fn endpoint_kinds(&self) -> &'static [&'static str] {
+        match self {
+            Self::Evm(_) => evm::ENDPOINT_KINDS,
+            Self::Soroban(_) => soroban::ENDPOINT_KINDS,
+        }
+    }
+
+    /// Terms that could never be met are refused, not waited for.
+    fn can_meet(&self, require: &Require) -> Result<(), String> {
+        let (asked, there) = (require.attestations.unwrap_or(0), self.attesters());
+        if asked > there {
+            return Err(format!(
+                "attestations = {asked} can never be met: {there} organisations of this network attest"
+            ));
+        }
+        Ok(())
+    }
+
+    /// How many organisations may attest a block.
+    fn attesters(&self) -> u32 {
+        match self {
+            Self::Evm(_) => 0,
+            Self::Soroban(network) => u32::try_from(network.organisations.count()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn all_shipped() -> impl Iterator<Item = (&'static str, (&'static str, &'static str))> {
+    let of = |family, (name, text): &(&'static str, &'static str)| (*name, (family, *text));
+    let evm = amn_evm::networks::SHIPPED.iter().map(move |one| of("evm", one));
+    evm.chain(amn_soroban::networks::SHIPPED.iter().map(move |one| of("soroban", one)))
+}
+
+/// The family of a network we ship, and its file's text.
+fn shipped(id: &NetworkId) -> Option<(&'static str, &'static str)> {
+    all_shipped().find(|(name, _)| *name == id.as_str()).map(|(_, found)| found)
 }
 
 /// All networks of the configuration that are enabled.
@@ -97,13 +187,17 @@ impl Served {
         time: Time,
     ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
-        let mut evm = read_evm(id, network).map_err(at)?;
-        let mut facts = Facts::clone(&evm.facts);
+        let mut kind = Kind::read(id, network).map_err(at)?;
+        let mut facts = Facts::clone(kind.facts());
         if let Some(require) = network.require {
             facts.policy.require = require;
         }
         if let Some(tiers) = &network.tiers {
             facts.policy.tiers.clone_from(tiers);
+        }
+        let all = std::iter::once(&facts.policy.require).chain(facts.policy.tiers.iter().map(|tier| &tier.require));
+        for require in all {
+            kind.can_meet(require).map_err(at)?;
         }
         let operators = u32::try_from(network.operators().len()).unwrap_or(u32::MAX);
         let asked = facts.policy.require.operators.unwrap_or(1).max(facts.rewind_operators);
@@ -121,24 +215,28 @@ impl Served {
             facts.rewind_operators = facts.rewind_operators.min(operators.max(1));
         }
         let facts = Arc::new(facts);
-        evm.facts = facts.clone();
-        if let Some((of, kind)) = network.endpoints.iter().find_map(|of| foreign_kind(of).map(|kind| (of, kind))) {
-            let known = format!("must be \"{JSON_RPC}\" for a network of this family; found {kind:?}");
-            return Err(format!("{}: [networks.{id}] endpoint {}: kind: {known}", of.place, of.name));
-        }
-        let endpoints = network.endpoints.iter().map(endpoint).collect();
+        kind.set_facts(facts.clone());
+        endpoints::refuse_foreign(id, network, kind.endpoint_kinds())?;
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
-        let pool = Pool::new_with(id.clone(), endpoints, settings).map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, tape, kind: Kind::Evm(Box::new(evm)) })
+        let pool =
+            Pool::new_with(id.clone(), endpoints::asked(network), settings).map_err(|error| at(error.to_string()))?;
+        Ok(Self { facts, config: network.clone(), pool, tape, kind })
+    }
+
+    /// What only its family knows.
+    #[must_use]
+    pub const fn kind(&self) -> &Kind {
+        &self.kind
     }
 
     /// The word for the family in the database.
     #[must_use]
-    pub fn family(&self) -> &'static str {
+    pub const fn family(&self) -> &'static str {
         match self.kind {
             Kind::Evm(_) => "evm",
+            Kind::Soroban(_) => "soroban",
         }
     }
 
@@ -165,15 +263,19 @@ impl Served {
     #[must_use]
     pub fn raw(&self) -> fn(&Address) -> Option<Vec<u8>> {
         match self.kind {
-            Kind::Evm(_) => evm_raw,
+            Kind::Evm(_) => evm::raw,
+            Kind::Soroban(_) => soroban::raw,
         }
     }
 
     /// A source that reads this network.
     #[must_use]
-    pub fn source(&self) -> EvmSource {
+    pub fn source(&self) -> Source {
         match &self.kind {
-            Kind::Evm(network) => EvmSource::new(self.pool.clone(), (**network).clone()),
+            Kind::Evm(network) => Source::Evm(Box::new(EvmSource::new(self.pool.clone(), (**network).clone()))),
+            Kind::Soroban(network) => {
+                Source::Soroban(Box::new(SorobanSource::new(self.pool.clone(), (**network).clone())))
+            }
         }
     }
 
@@ -184,10 +286,11 @@ impl Served {
         Ok(identity)
     }
 
-    /// The address in its one canonical spelling.
-    pub fn parse_address(&self, text: &str) -> Result<Address, String> {
+    /// The address in its one canonical spelling, and the reference that the family may have written into it.
+    pub fn parse_address(&self, text: &str) -> Result<(Address, Option<Reference>), String> {
         match self.kind {
-            Kind::Evm(_) => amn_evm::address::parse(text).map(|(address, _)| address).map_err(|e| e.to_string()),
+            Kind::Evm(_) => evm::parse_address(text).map(|address| (address, None)),
+            Kind::Soroban(_) => soroban::parse_address(text),
         }
     }
 
@@ -195,21 +298,59 @@ impl Served {
     pub fn parse_reference(&self, text: &str) -> Result<Reference, String> {
         match self.kind {
             Kind::Evm(_) => amn_evm::decode::reference_key(text).map_err(|e| e.to_string()),
+            Kind::Soroban(_) => soroban::parse_reference(text),
+        }
+    }
+
+    /// Why nobody can pay to this address with this reference; `None` where one can.
+    #[must_use]
+    pub fn unpayable(&self, to: &Address, reference: &Reference) -> Option<String> {
+        match self.kind {
+            Kind::Evm(_) => None,
+            Kind::Soroban(_) => soroban::unpayable(to, reference),
+        }
+    }
+
+    /// Whether an intent at this address that names no reference is given one of its own.
+    #[must_use]
+    pub fn gives_references(&self, to: &Address) -> bool {
+        match self.kind {
+            Kind::Evm(_) => false,
+            Kind::Soroban(_) => soroban::is_account(to),
+        }
+    }
+
+    /// How many organisations may attest a block.
+    #[must_use]
+    pub fn attesters(&self) -> u32 {
+        self.kind.attesters()
+    }
+
+    /// What only its family knows and everybody may, for whoever looks at the network.
+    #[must_use]
+    pub fn family_facts(&self) -> Value {
+        match &self.kind {
+            Kind::Evm(network) => evm::facts(network),
+            Kind::Soroban(network) => soroban::facts(network, &self.config),
         }
     }
 
     /// The receiving address of that index under a watch-only account key.
     pub fn derive(&self, xpub: &str, index: u32) -> Result<Address, String> {
         match self.kind {
-            Kind::Evm(_) => Xpub::parse(xpub).and_then(|xpub| xpub.address(index)).map_err(|error| error.to_string()),
+            Kind::Evm(_) => evm::derive(xpub, index),
+            Kind::Soroban(_) => {
+                Err("addresses are derived for EVM networks only: name an account or a contract".into())
+            }
         }
     }
 
-    /// A link a wallet can open.
+    /// How a payer is told to pay: what goes where, and a link a wallet can open.
     #[must_use]
-    pub fn payment_uri(&self, asset: &Asset, to: &Address, amount: Amount) -> String {
+    pub fn to_pay(&self, asset: &Asset, to: &Address, reference: Option<&Reference>, amount: Amount) -> ToPay {
         match &self.kind {
-            Kind::Evm(network) => amn_evm::address::payment_uri(network.chain_id, &asset.id, to, Some(amount)),
+            Kind::Evm(network) => evm::to_pay(network, asset, to, amount),
+            Kind::Soroban(network) => soroban::to_pay(network, asset, to, reference, amount),
         }
     }
 }
@@ -230,68 +371,4 @@ fn check_identity(facts: &Facts, identity: &Identity) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn evm_raw(address: &Address) -> Option<Vec<u8>> {
-    // Written by SQL, an address may come in any case; its checksum was its writer's to check.
-    let lower = address.as_str().to_ascii_lowercase();
-    amn_evm::address::parse(&lower).ok().map(|(_, raw)| raw.to_vec())
-}
-
-fn read_evm(id: &NetworkId, network: &config::Network) -> Result<EvmNetwork, String> {
-    let read = match &network.file {
-        Some(path) => {
-            let shown = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|error| format!("file {shown}: {error}"))?;
-            EvmNetwork::parse(id, &shown, &text)
-        }
-        None => EvmNetwork::shipped(id.as_str()).ok_or_else(|| {
-            let known: Vec<&str> = amn_evm::networks::SHIPPED.iter().map(|(name, _)| *name).collect();
-            format!("is no network this binary ships ({}); name its file", known.join(", "))
-        })?,
-    };
-    let mut evm = read.map_err(|error| error.to_string())?;
-    let mut tokens = Vec::new();
-    for token in &network.tokens {
-        tokens.push(TokenEntry {
-            symbol: token.symbol.clone(),
-            address: contract(&token.address).map_err(|what| format!("{}: {what}", token.place))?,
-            decimals: token.decimals,
-            min_amount: token.min_amount,
-        });
-    }
-    evm = evm.with_tokens(&network.place, &tokens).map_err(|error| error.to_string())?;
-    for proxy in &network.proxies {
-        let at = contract(&proxy.address).map_err(|what| format!("{}: {what}", proxy.place))?.0;
-        match proxy.kind {
-            config::ProxyKind::Erc20Fee => evm.registry.token_proxies.insert(at),
-            config::ProxyKind::EthFee => evm.registry.native_proxies.insert(at),
-        };
-    }
-    Ok(evm)
-}
-
-fn contract(text: &str) -> Result<Contract, String> {
-    amn_evm::address::parse(text).map(|(_, raw)| Contract(raw.into())).map_err(|error| error.to_string())
-}
-
-/// The kind that was asked for, where the family does not speak it.
-fn foreign_kind(of: &config::Endpoint) -> Option<&str> {
-    of.kind.as_deref().filter(|kind| *kind != JSON_RPC)
-}
-
-fn endpoint(of: &config::Endpoint) -> EndpointConfig {
-    let mut endpoint = EndpointConfig::new(&of.name, Secret::new(of.url.reveal().as_str()), of.operator.clone());
-    endpoint.ws = of.ws.as_ref().map(|url| Secret::new(url.reveal().as_str()));
-    endpoint.max_rps = of.max_rps.and_then(NonZeroU32::new);
-    endpoint.burst = of.burst.and_then(NonZeroU32::new);
-    endpoint.concurrency = of.concurrency as usize;
-    endpoint.order = of.order;
-    endpoint.proxy = of.proxy.as_ref().map(|url| Secret::new(url.reveal().as_str()));
-    endpoint.breaker = BreakerSettings { failures: of.breaker.failures, open_for: of.breaker.open_for };
-    endpoint.timeout = of.timeout;
-    endpoint.connect_timeout = of.connect_timeout;
-    endpoint.body_max = of.body_max.unwrap_or(endpoint.body_max);
-    endpoint.headers = of.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.reveal()))).collect();
-    endpoint
 }

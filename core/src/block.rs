@@ -58,6 +58,17 @@ texts! {
     Operator;
 }
 
+impl Reference {
+    /// How a family begins the spelling of a reference that says two things at once, which no intent can have.
+    pub const CONTRADICTION: &str = "both:";
+
+    /// Whether the payer said two things, so that nobody knows which was meant.
+    #[must_use]
+    pub fn contradicts_itself(&self) -> bool {
+        self.0.starts_with(Self::CONTRADICTION)
+    }
+}
+
 /// The height of a block: EVM block number, Stellar ledger sequence, TON masterchain seqno.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]

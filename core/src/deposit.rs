@@ -58,6 +58,8 @@ pub enum Unmatched {
     MissingReference,
     /// No intent has this reference.
     UnknownReference,
+    /// It names two references at once: in the address, and beside it.
+    ContradictoryReference,
     /// Native money moved inside a contract call, found by balance; a person decides whose it is.
     InternalTransfer,
     /// A person took it from the intent it was assigned to.
@@ -71,6 +73,7 @@ impl Unmatched {
             Self::WrongAsset => "wrong_asset",
             Self::MissingReference => "missing_reference",
             Self::UnknownReference => "unknown_reference",
+            Self::ContradictoryReference => "contradictory_reference",
             Self::InternalTransfer => "internal_transfer",
             Self::Unassigned => "unassigned",
         }
@@ -81,10 +84,17 @@ impl FromStr for Unmatched {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::WrongAsset, Self::MissingReference, Self::UnknownReference, Self::InternalTransfer, Self::Unassigned]
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or(())
+        [
+            Self::WrongAsset,
+            Self::MissingReference,
+            Self::UnknownReference,
+            Self::ContradictoryReference,
+            Self::InternalTransfer,
+            Self::Unassigned,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == text)
+        .ok_or(())
     }
 }
 

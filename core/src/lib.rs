@@ -8,6 +8,7 @@ pub mod confirmation;
 pub mod deposit;
 pub mod engine;
 pub mod event;
+pub mod explained;
 pub mod id;
 pub mod intent;
 pub mod matching;

@@ -31,7 +31,11 @@ pub fn owner<'a>(
     }
     let found = watches.iter().find(|w| w.reference.is_none() || w.reference == transfer.reference);
     let Some(watch) = found else {
-        let why = if transfer.reference.is_none() { Unmatched::MissingReference } else { Unmatched::UnknownReference };
+        let why = match &transfer.reference {
+            None => Unmatched::MissingReference,
+            Some(reference) if reference.contradicts_itself() => Unmatched::ContradictoryReference,
+            Some(_) => Unmatched::UnknownReference,
+        };
         return Some((Owner::Nobody(why), first.tenant.clone()));
     };
     let owner = match intent(watch.intent) {

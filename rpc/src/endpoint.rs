@@ -34,6 +34,9 @@ use pass::{Pass, blame, distinct};
 /// Questions in one request: every provider that takes batches takes this many.
 const BATCH_MAX: usize = 50;
 
+/// Methods whose answers are as large as what was asked for.
+const PAGED: [&str; 2] = ["eth_getLogs", "getLedgers"];
+
 /// What all endpoints of a pool share.
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
@@ -334,8 +337,8 @@ impl Endpoint {
                 RpcError::TryOther { timed_out, detail: self.redactor.clean(&detail) }
             }
             http::Fault::Undecodable(detail) => RpcError::Malformed(self.redactor.clean(&detail)),
-            // Log pages and batches can be had in smaller parts; nothing else can.
-            http::Fault::TooLarge if methods.len() > 1 || methods == ["eth_getLogs"] => RpcError::Split { hint: None },
+            // Batches and pages can be had in smaller parts; nothing else can.
+            http::Fault::TooLarge if methods.len() > 1 || methods.iter().all(|method| PAGED.contains(method)) => RpcError::Split { hint: None },
             http::Fault::TooLarge => RpcError::malformed(format!("a body of over {} bytes", self.body_max)),
         }
     }

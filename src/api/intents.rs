@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amn_core::block::{Height, NetworkId};
+use amn_core::block::{Address, Height, NetworkId, Reference};
 use amn_core::confirmation::Require;
 use amn_core::engine::Command;
 use amn_core::id::IntentId;
@@ -22,7 +22,7 @@ use super::page::{self, after, cursor};
 use super::problem::{Code, Problem};
 use super::{App, AppState, json_answer, view};
 use crate::store::idempotency::{self, Claim};
-use crate::store::intents::{self, CreateError, NewIntent};
+use crate::store::intents::{self, CreateError, NewIntent, Wish as ReferenceWish};
 use crate::store::read;
 use crate::store::tenants;
 
@@ -145,24 +145,19 @@ fn check(app: &AppState, tenant: String, asked: Asked) -> Result<Wanted, Problem
         let field = if asked.due.is_zero() { "due" } else { "tolerance" };
         return Err(Problem::field(Code::BadAmount, field, "due is more than zero, and tolerance less than due"));
     }
-    let address = asked.address.as_deref().map(|text| app.chains.parse_address(&network, text)).transpose();
-    let address = address.map_err(|why| Problem::field(Code::BadAddress, "address", why))?;
+    let place = asked.address.as_deref().map(|text| app.chains.parse_address(&network, text)).transpose();
+    let place = place.map_err(|why| Problem::field(Code::BadAddress, "address", why))?;
+    let (address, within) = place.map_or((None, None), |(address, within)| (Some(address), within));
 
     let mut found = Findings::default();
-    let reference = asked.reference.as_deref().and_then(|text| {
-        if text.is_empty() || text.len() > REFERENCE_LENGTH_MAX {
-            found.add("reference", format!("1 to {REFERENCE_LENGTH_MAX} bytes, or left out"));
-            return None;
-        }
-        app.chains.parse_reference(&network, text).map_err(|why| found.add("reference", why)).ok()
-    });
+    let reference = wish(app, &network, address.as_ref(), within, asked.reference.as_deref(), &mut found);
     if let Some(expires) = asked.expires_at {
         found.check(expires > now, "expires_at", "lies in the past");
         let days = (expires.seconds() - now.seconds()) / 86_400;
         found.check(days <= EXPIRY_DAYS_MAX, "expires_at", "lies more than five years ahead");
     }
     let require = asked.require.unwrap_or_default();
-    super::thresholds::check_require(&require, "require", &mut found);
+    super::thresholds::check_require(&require, "require", app.chains.attesters(&network), &mut found);
     let metadata = asked.metadata.unwrap_or_default();
     check_metadata(&metadata, &mut found);
     let since = asked.since_height.map(|h| i64::try_from(h.units()));
@@ -178,7 +173,7 @@ fn check(app: &AppState, tenant: String, asked: Asked) -> Result<Wanted, Problem
         asset: asset.id.clone(),
         due: asked.due,
         tolerance,
-        address: address.unwrap_or_else(|| amn_core::block::Address::new("")),
+        address: address.unwrap_or_else(|| Address::new("")),
         reference,
         expires_at: asked.expires_at,
         require,
@@ -189,6 +184,46 @@ fn check(app: &AppState, tenant: String, asked: Asked) -> Result<Wanted, Problem
         created_at: now,
     };
     Ok(Wanted { new, derive })
+}
+
+/// What is to tell the intent's payments apart. `within`: the reference in the address itself.
+fn wish(
+    app: &AppState,
+    network: &NetworkId,
+    address: Option<&Address>,
+    within: Option<Reference>,
+    text: Option<&str>,
+    found: &mut Findings,
+) -> ReferenceWish {
+    if text.is_some_and(|text| text.is_empty() || text.len() > REFERENCE_LENGTH_MAX) {
+        found.add("reference", format!("1 to {REFERENCE_LENGTH_MAX} bytes, or left out"));
+        return ReferenceWish::Usual;
+    }
+    let read = match ReferenceWish::read(text, |text| app.chains.parse_reference(network, text)) {
+        Ok(read) => read,
+        Err(why) => {
+            found.add("reference", why);
+            return ReferenceWish::Usual;
+        }
+    };
+    let wish = match (read, within) {
+        (read, None) => read,
+        (ReferenceWish::Usual, Some(within)) => ReferenceWish::This(within),
+        (ReferenceWish::This(reference), Some(within)) if reference == within => ReferenceWish::This(within),
+        (_, Some(within)) => {
+            found.add(
+                "reference",
+                format!("the address says {within} already: leave it out, or give the plain address"),
+            );
+            ReferenceWish::Usual
+        }
+    };
+    if let (ReferenceWish::This(reference), Some(address)) = (&wish, address)
+        && let Some(why) = app.chains.unpayable(network, address, reference)
+    {
+        found.add("reference", why);
+    }
+    wish
 }
 
 fn check_metadata(metadata: &Map<String, Value>, found: &mut Findings) {
@@ -221,7 +256,7 @@ async fn with_address(app: &AppState, db: &mut PgConnection, wanted: Wanted) -> 
     for index in first..first.saturating_add(INDEXES_SKIPPED_MAX) {
         let derived = app.chains.derive(&xpub, index);
         let derived = derived.and_then(|address| app.chains.parse_address(&new.network, address.as_str()));
-        let address = derived.map_err(|why| Problem::field(Code::BadAddress, "address", why))?;
+        let (address, _) = derived.map_err(|why| Problem::field(Code::BadAddress, "address", why))?;
         if !intents::address_is_known(db, &new.network, &address).await? {
             tenants::used(db, &new.tenant, index).await?;
             new.address = address;
@@ -243,6 +278,7 @@ impl From<CreateError> for Problem {
             CreateError::AddressTaken(_) => Self::field(Code::AddressTaken, "address", text),
             CreateError::BadAmount(_) => Self::field(Code::BadAmount, "due", text),
             CreateError::SinceOutOfRange(_) => Self::field(Code::SinceOutOfRange, "since_height", text),
+            CreateError::BadReference(_) => Self::field(Code::InvalidTerms, "reference", text),
             CreateError::MetadataTooLarge => Self::field(Code::InvalidTerms, "metadata", text),
             CreateError::Database(error) => error.into(),
         }

@@ -97,6 +97,7 @@ async fn view(app: &AppState, network: &Network) -> Result<Value, Problem> {
     let said = |of: &str| told.as_ref().map(|told| told.report[of].clone());
     view["endpoints"] = said("endpoints").unwrap_or_else(|| json!([]));
     view["family"] = network.family.as_str().into();
+    view["facts"] = app.chains.family_facts(&network.id);
     view["finalized"] = block(network.finalized).into();
     view["operators"] = said("operators").unwrap_or_else(|| json!([]));
     view["polling"] = said("polling").into();

@@ -47,7 +47,7 @@ pub async fn put(
 ) -> Result<Response, Problem> {
     let id = NetworkId::new(&network);
     let facts = app.chains.facts(&id).ok_or_else(|| Problem::new(Code::NotFound, "there is no such network"))?;
-    check(&body.input, &facts)?;
+    check(&body.input, &facts, app.chains.attesters(&id))?;
     write(&app, &caller, &network, Some(&body.input)).await
 }
 
@@ -69,23 +69,29 @@ async fn write(app: &AppState, caller: &Caller, network: &str, policy: Option<&P
     answer(app, network).await
 }
 
-fn check(policy: &Policy, facts: &Facts) -> Result<(), Problem> {
+fn check(policy: &Policy, facts: &Facts, attesters: u32) -> Result<(), Problem> {
     let mut found = Findings::default();
-    check_require(&policy.require, "require", &mut found);
-    let Require { confirmations, seconds, tag, attestations, .. } = policy.require;
+    check_require(&policy.require, "require", attesters, &mut found);
+    let Require { confirmations, seconds, tag, attestations, operators, .. } = policy.require;
     let deep = confirmations.is_some() || seconds.is_some() || tag.is_some() || attestations.is_some();
-    found.check(deep, "require", "names confirmations, seconds, tag or attestations, else money settles unseen");
+    // Where a block is final when it exists, depth shows nothing: that it is the network's is what others say.
+    let agreed = facts.instant_finality && operators.is_some_and(|asked| asked > 1);
+    found.check(
+        deep || agreed,
+        "require",
+        "names confirmations, seconds, tag or attestations, else money settles unseen",
+    );
     found.check(policy.tiers.len() <= TIERS_MAX, "tiers", format!("at most {TIERS_MAX}"));
     for (at, tier) in policy.tiers.iter().enumerate().take(TIERS_MAX) {
-        check_require(&tier.require, &format!("tiers[{at}].require"), &mut found);
+        check_require(&tier.require, &format!("tiers[{at}].require"), attesters, &mut found);
         let listed = tier.asset.as_ref().is_none_or(|asset| facts.asset(asset).is_some());
         found.check(listed, &format!("tiers[{at}].asset"), format!("{} does not list it", facts.id));
     }
     found.settle(Code::InvalidTerms)
 }
 
-/// Terms that can be met at all.
-pub fn check_require(require: &Require, field: &str, found: &mut Findings) {
+/// Terms that can be met at all. `attesters`: how many organisations may attest a block of that network.
+pub fn check_require(require: &Require, field: &str, attesters: u32, found: &mut Findings) {
     let mut within = |name: &str, value: Option<u64>, max: u64| {
         let fits = value.is_none_or(|v| (1..=max).contains(&v));
         found.check(fits, &format!("{field}.{name}"), format!("1 to {max}, or left out"));
@@ -94,4 +100,7 @@ pub fn check_require(require: &Require, field: &str, found: &mut Findings) {
     within("seconds", require.seconds, SECONDS_MAX);
     within("operators", require.operators.map(u64::from), WITNESSES_MAX.into());
     within("attestations", require.attestations.map(u64::from), WITNESSES_MAX.into());
+    let asked = require.attestations.filter(|asked| (1..=WITNESSES_MAX).contains(asked)).unwrap_or(0);
+    let never = format!("never met: {attesters} organisations of this network attest");
+    found.check(asked <= attesters, &format!("{field}.attestations"), never);
 }

@@ -17,11 +17,11 @@ pub fn intent(intent: &Intent, chains: &dyn Chains) -> Value {
     // What is still to pay. Nobody is invited to send what will not count.
     let left = intent.due.beyond(intent.received);
     let open = matches!(intent.status, Status::Awaiting | Status::Detected | Status::Reversed) && !left.is_zero();
-    let uri = facts
+    let to_pay = facts
         .as_ref()
         .and_then(|facts| facts.asset(&intent.asset))
         .filter(|_| open)
-        .map(|asset| chains.payment_uri(&intent.network, asset, &intent.address, intent.reference.as_ref(), left));
+        .map(|asset| chains.to_pay(&intent.network, asset, &intent.address, intent.reference.as_ref(), left));
     json!({
         "address": intent.address.as_str(),
         "asset": { "decimals": intent.decimals, "id": intent.asset.as_str(), "symbol": intent.symbol },
@@ -34,7 +34,10 @@ pub fn intent(intent: &Intent, chains: &dyn Chains) -> Value {
         "late": intent.late,
         "metadata": intent.metadata,
         "network": intent.network,
-        "payment_uri": uri,
+        "pay_to": to_pay.as_ref().map(|to_pay| {
+            json!({ "address": intent.address, "memo": to_pay.memo, "muxed_address": to_pay.muxed_address })
+        }),
+        "payment_uri": to_pay.and_then(|to_pay| to_pay.uri),
         "received": intent.received,
         "reference": intent.reference,
         "require": intent.require,

@@ -7,7 +7,7 @@ use amn_core::block::Operator;
 use super::reader::Section;
 use super::secret::Secret;
 use super::sections::{is_name, missing};
-use super::{Breaker, Endpoint};
+use super::{Breaker, DATA_LAKE, Endpoint};
 
 /// TCP and TLS. A node that cannot even take a connection in this time is down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,7 +19,12 @@ pub(super) fn endpoint(mut section: Section<'_>, file: &str) -> Option<Endpoint>
     let kind = section.read("kind", "a word such as \"json-rpc\"", |text| is_name(text).then(|| text.to_owned()));
     // Nobody has a thousand nodes to put in order.
     let order = section.count("order", 0..=1_000).unwrap_or(0);
-    let url = section.url("url", &["https", "http"]);
+    let is_lake = kind.as_deref() == Some(DATA_LAKE);
+    let url = section.url("url", if is_lake { &["https", "http", "file"] } else { &["https", "http"] });
+    if is_lake && section.has("ws") {
+        let place = section.place_of("ws");
+        section.wrong(&place, "ws", "absent where kind is \"data-lake\": files announce nothing", "a URL");
+    }
     let ws = section.url("ws", &["wss", "ws"]);
     let proxy = section.url("proxy", &["http", "https"]);
     let operator = section.read("operator", label, |text| is_name(text).then(|| Operator::new(text)));

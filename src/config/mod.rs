@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, NetworkId, Operator};
+use amn_core::block::{BlockRef, Hash, NetworkId, Operator};
 use amn_core::confirmation::{Require, Tier};
 use amn_core::money::Amount;
 
@@ -31,6 +31,9 @@ use reader::{Notes, Section};
 
 /// Read where no path is given and this file is there.
 pub const DEFAULT_FILE: &str = "amn-scanner.toml";
+
+/// The kind of an endpoint that holds a chain's past as files (SEP-54), and no head.
+pub const DATA_LAKE: &str = "data-lake";
 
 /// A few kilobytes are usual; a megabyte is another file by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -119,6 +122,7 @@ pub struct Network {
     pub require: Option<Require>,
     /// Takes the place of the file's tiers.
     pub tiers: Option<Vec<Tier>>,
+    pub assets: Vec<Asset>,
     pub tokens: Vec<Token>,
     pub proxies: Vec<Proxy>,
     pub endpoints: Vec<Endpoint>,
@@ -131,10 +135,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Who runs the endpoints: two of one provider count once.
+    /// Who runs the endpoints that can say where the chain stands: two of one provider count once.
     #[must_use]
     pub fn operators(&self) -> BTreeSet<&Operator> {
-        self.endpoints.iter().map(|endpoint| &endpoint.operator).collect()
+        self.endpoints.iter().filter(|endpoint| !endpoint.is_lake()).map(|endpoint| &endpoint.operator).collect()
     }
 
     /// Whether `asked` operators can ever agree here, or the operator has accepted that one must do.
@@ -154,7 +158,20 @@ pub enum QuietPoll {
     Every(Duration),
 }
 
-/// An asset beyond those of the network's file.
+/// A classic asset of Stellar beyond those of the network's file.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    pub code: String,
+    /// As written, like the contract: only the network's family knows its addresses.
+    pub issuer: String,
+    /// The contract that speaks for it: follows from network, code and issuer, and must agree with them.
+    pub contract: String,
+    pub symbol: String,
+    pub min_amount: Amount,
+    pub place: String,
+}
+
+/// A token beyond those of the network's file.
 #[derive(Debug, Clone)]
 pub struct Token {
     /// As written: only the network's family knows its addresses.
@@ -162,6 +179,8 @@ pub struct Token {
     pub symbol: String,
     pub decimals: u8,
     pub min_amount: Amount,
+    /// The code that a token of Stellar must run.
+    pub wasm_hash: Option<Hash>,
     pub place: String,
 }
 
@@ -207,6 +226,14 @@ pub struct Endpoint {
     pub headers: Vec<(String, Secret)>,
     /// Where it stands, for problems that only the network's family can find.
     pub place: String,
+}
+
+impl Endpoint {
+    /// Whether it holds the past as files, and is not asked for the head.
+    #[must_use]
+    pub fn is_lake(&self) -> bool {
+        self.kind.as_deref() == Some(DATA_LAKE)
+    }
 }
 
 /// When a node is left alone.

@@ -169,7 +169,7 @@ impl<'a> Section<'a> {
         let allowed = format!("a URL that begins with {}", begins.join(" or "));
         match Url::parse(&text) {
             // A database may be reached by its socket's folder, in a parameter: then no host is named.
-            Ok(url) if schemes.contains(&url.scheme()) && (url.has_host() || is_database(&url)) => {
+            Ok(url) if schemes.contains(&url.scheme()) && (url.has_host() || is_database(&url) || is_folder(&url)) => {
                 Some(SecretUrl::new(url))
             }
             Ok(url) if url.has_host() => {
@@ -341,6 +341,11 @@ impl<'a> Section<'a> {
 
 fn is_database(url: &Url) -> bool {
     url.scheme().starts_with("postgres")
+}
+
+/// A folder of this machine has no host, and a path.
+fn is_folder(url: &Url) -> bool {
+    url.scheme() == "file" && url.path().len() > 1
 }
 
 fn join(path: &str, key: &str) -> String {

@@ -13,8 +13,8 @@ use super::problem::Place;
 use super::reader::Section;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
 use super::{
-    Auth, Cidr, Config, Database, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll, Server, Token,
-    Webhooks,
+    Asset, Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll,
+    Server, Token, Webhooks,
 };
 
 /// Shipped networks ask for two operators; a network's own file may ask for more, and is asked again there.
@@ -133,6 +133,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
     let require = section.table_if_there("require").map(require);
     let has_tiers = section.has("tiers");
     let tiers: Vec<_> = section.tables("tiers").into_iter().filter_map(tier).collect();
+    let assets = section.tables("assets").into_iter().filter_map(|section| asset(section, file)).collect();
     let tokens = section.tables("tokens").into_iter().filter_map(|section| token(section, file)).collect();
     let proxies = section.tables("proxies").into_iter().filter_map(|section| proxy(section, file)).collect();
     let nodes = section.tables("endpoints");
@@ -152,6 +153,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
         start,
         require,
         tiers: has_tiers.then_some(tiers),
+        assets,
         tokens,
         proxies,
         endpoints,
@@ -191,6 +193,11 @@ fn refuse_lone_endpoints(section: &Section<'_>, network: &Network, environment: 
     }
     if network.endpoints.is_empty() {
         section.wrong(&section.place, "endpoints", "at least one [[endpoints]], or enabled = false", "none");
+        return;
+    }
+    if network.endpoints.iter().all(Endpoint::is_lake) {
+        let allowed = "beside data lakes at least one that knows the head";
+        section.wrong(&section.place, "endpoints", allowed, "data lakes alone");
         return;
     }
     let asked = network.require.and_then(|require| require.operators).unwrap_or(OPERATORS_USUAL);
@@ -258,25 +265,47 @@ pub(super) fn tier(mut section: Section<'_>) -> Option<Tier> {
     Some(Tier { asset, at_least: at_least?, require: require? })
 }
 
-fn token(mut section: Section<'_>, file: &str) -> Option<Token> {
-    let address = address(&mut section);
-    let symbol = section.read("symbol", "1 to 20 printable characters", |text| {
+fn asset(mut section: Section<'_>, file: &str) -> Option<Asset> {
+    let code = section.read("code", "1 to 12 letters and digits", |text| {
+        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric());
+        (plain && (1..=12).contains(&text.len())).then(|| text.to_owned())
+    });
+    let issuer = address(&mut section, "issuer");
+    let contract = address(&mut section, "contract");
+    let symbol = symbol(&mut section).or_else(|| code.clone());
+    let min_amount = section.amount("min_amount").unwrap_or(Amount::ZERO);
+    let absent = [("code", code.is_none()), ("issuer", issuer.is_none()), ("contract", contract.is_none())];
+    missing(&section, &absent);
+    let place = section.place.shown(file);
+    section.finish();
+    Some(Asset { code: code?, issuer: issuer?, contract: contract?, symbol: symbol?, min_amount, place })
+}
+
+fn symbol(section: &mut Section<'_>) -> Option<String> {
+    section.read("symbol", "1 to 20 printable characters", |text| {
         let printable = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
         (printable && (1..=20).contains(&text.chars().count())).then(|| text.to_owned())
-    });
+    })
+}
+
+fn token(mut section: Section<'_>, file: &str) -> Option<Token> {
+    let address = address(&mut section, "address");
+    let symbol = symbol(&mut section);
     // The ERC-20 count is one byte, and 10^38 is all that 128 bits hold.
     let decimals = section.whole("decimals", 0..=38).and_then(|decimals| u8::try_from(decimals).ok());
     let min_amount = section.amount("min_amount").unwrap_or(Amount::ZERO);
+    let wasm_hash =
+        section.read("wasm_hash", "the hash of the contract's code: 64 hexadecimal digits", |text| text.parse().ok());
     let absent = [("address", address.is_none()), ("symbol", symbol.is_none()), ("decimals", decimals.is_none())];
     missing(&section, &absent);
     let place = section.place.shown(file);
     section.finish();
-    Some(Token { address: address?, symbol: symbol?, decimals: decimals?, min_amount, place })
+    Some(Token { address: address?, symbol: symbol?, decimals: decimals?, min_amount, wasm_hash, place })
 }
 
 fn proxy(mut section: Section<'_>, file: &str) -> Option<Proxy> {
     let kind = section.word("kind", &[("erc20-fee", ProxyKind::Erc20Fee), ("eth-fee", ProxyKind::EthFee)]);
-    let address = address(&mut section);
+    let address = address(&mut section, "address");
     missing(&section, &[("kind", kind.is_none()), ("address", address.is_none())]);
     let place = section.place.shown(file);
     section.finish();
@@ -284,8 +313,8 @@ fn proxy(mut section: Section<'_>, file: &str) -> Option<Proxy> {
 }
 
 /// Only the shape: whether the family accepts it is asked when the network is put together.
-fn address(section: &mut Section<'_>) -> Option<String> {
-    section.read("address", "an address; one that begins with 0x has 40 hexadecimal digits", |text| {
+fn address(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    section.read(key, "an address; one that begins with 0x has 40 hexadecimal digits", |text| {
         let plain = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         let whole =
             text.strip_prefix("0x").is_none_or(|hex| hex.len() == 40 && hex.bytes().all(|b| b.is_ascii_hexdigit()));

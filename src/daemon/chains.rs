@@ -8,9 +8,10 @@ use amn_core::engine::{Command, Refusal};
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts};
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 use sqlx::PgPool;
 
-use crate::api::chains::Chains;
+use crate::api::chains::{Chains, ToPay};
 use crate::api::commands::{CommandError, Decide};
 use crate::clock::Clock;
 use crate::networks::{Networks, Served};
@@ -45,12 +46,24 @@ impl Chains for Door {
         self.networks.get(network).map(|served| served.facts.clone())
     }
 
-    fn parse_address(&self, network: &NetworkId, text: &str) -> Result<Address, String> {
+    fn parse_address(&self, network: &NetworkId, text: &str) -> Result<(Address, Option<Reference>), String> {
         self.served(network)?.parse_address(text)
     }
 
     fn parse_reference(&self, network: &NetworkId, text: &str) -> Result<Reference, String> {
         self.served(network)?.parse_reference(text)
+    }
+
+    fn unpayable(&self, network: &NetworkId, address: &Address, reference: &Reference) -> Option<String> {
+        self.networks.get(network)?.unpayable(address, reference)
+    }
+
+    fn attesters(&self, network: &NetworkId) -> u32 {
+        self.networks.get(network).map_or(0, Served::attesters)
+    }
+
+    fn family_facts(&self, network: &NetworkId) -> Value {
+        self.networks.get(network).map_or(Value::Null, Served::family_facts)
     }
 
     fn derive(&self, xpub: &str, index: u32) -> Result<Address, String> {
@@ -59,15 +72,15 @@ impl Chains for Door {
         served.ok_or("no network is served that derives addresses")?.derive(xpub, index)
     }
 
-    fn payment_uri(
+    fn to_pay(
         &self,
         network: &NetworkId,
         asset: &Asset,
         address: &Address,
-        _reference: Option<&Reference>,
+        reference: Option<&Reference>,
         amount: Amount,
-    ) -> String {
-        self.networks.get(network).map_or_else(String::new, |served| served.payment_uri(asset, address, amount))
+    ) -> ToPay {
+        self.networks.get(network).map(|served| served.to_pay(asset, address, reference, amount)).unwrap_or_default()
     }
 
     fn vet_webhook_url<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), String>> {

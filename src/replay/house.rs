@@ -9,12 +9,10 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::Reference;
 use amn_core::engine::Command;
 use amn_core::id::IntentId;
 use amn_core::source::SourceError;
 use amn_core::timestamp::Timestamp;
-use amn_evm::source::EvmSource;
 use amn_rpc::{Road, VirtualTime};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -26,9 +24,10 @@ use crate::config::scenario::{Act, Asked, Scenario, Step};
 use crate::config::{self, Environment};
 use crate::follower::{Follower, Outcome, Parts};
 use crate::networks::Served;
+use crate::networks::source::Source;
 use crate::outbox::sequencer::Sequencer;
 use crate::store::decide::{self, CommandError, Desk};
-use crate::store::intents::NewIntent;
+use crate::store::intents::{NewIntent, Wish};
 use crate::store::outbox::feed;
 use crate::store::{self, StoreError, thresholds};
 
@@ -53,7 +52,7 @@ pub struct House {
     time: VirtualTime,
     pub served: Served,
     scenario: Scenario,
-    follower: Follower<Marked<EvmSource>>,
+    follower: Follower<Marked<Source>>,
     ids: SeededIds,
     intents: BTreeMap<String, IntentId>,
     /// How many of the scenario's intents and steps are done.
@@ -242,13 +241,13 @@ impl House {
         };
         let asset = facts.assets.iter().find(named);
         let asset = asset.ok_or_else(|| wrong(format!("asset: {} lists no {:?}", facts.id, asked.asset)))?;
-        let address = self.served.parse_address(&asked.address).map_err(|why| wrong(format!("address: {why}")))?;
-        let reference: Option<Reference> = asked
-            .reference
-            .as_deref()
-            .map(|text| self.served.parse_reference(text))
-            .transpose()
-            .map_err(|why| wrong(format!("reference: {why}")))?;
+        let place = self.served.parse_address(&asked.address);
+        let (address, within) = place.map_err(|why| wrong(format!("address: {why}")))?;
+        let reference = Wish::read(asked.reference.as_deref(), |text| self.served.parse_reference(text));
+        let reference = match (reference.map_err(|why| wrong(format!("reference: {why}")))?, within) {
+            (Wish::Usual, Some(within)) => Wish::This(within),
+            (reference, _) => reference,
+        };
         // Drawn in any case, so that one given id does not move all others.
         let drawn = IntentId(self.ids.next());
         let new = NewIntent {

@@ -11,6 +11,43 @@ use uuid::Uuid;
 
 use super::row::moment;
 
+/// What is to tell payments of an intent apart. The database knows the words; none is a reference of any family.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Wish {
+    /// As is usual at such an address: Stellar's accounts are shared, everything else is the intent's alone.
+    #[default]
+    Usual,
+    /// One that no intent at this address ever had.
+    Fresh,
+    /// None: the intent owns its address alone.
+    Alone,
+    This(Reference),
+}
+
+impl Wish {
+    pub const FRESH: &str = "fresh";
+    pub const ALONE: &str = "none";
+
+    /// The text as the caller of `amn.create_intent` writes it; `parse` reads a reference.
+    pub fn read<E>(text: Option<&str>, parse: impl FnOnce(&str) -> Result<Reference, E>) -> Result<Self, E> {
+        Ok(match text {
+            None => Self::Usual,
+            Some(Self::FRESH) => Self::Fresh,
+            Some(Self::ALONE) => Self::Alone,
+            Some(text) => Self::This(parse(text)?),
+        })
+    }
+
+    fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Usual => None,
+            Self::Fresh => Some(Self::FRESH),
+            Self::Alone => Some(Self::ALONE),
+            Self::This(reference) => Some(reference.as_str()),
+        }
+    }
+}
+
 /// All that is written of a new intent.
 #[derive(Debug)]
 pub struct NewIntent {
@@ -21,7 +58,7 @@ pub struct NewIntent {
     pub due: Amount,
     pub tolerance: Amount,
     pub address: Address,
-    pub reference: Option<Reference>,
+    pub reference: Wish,
     pub expires_at: Option<Timestamp>,
     pub require: Require,
     pub metadata: Value,
@@ -46,6 +83,8 @@ pub enum CreateError {
     BadAmount(String),
     #[error("{0}")]
     SinceOutOfRange(String),
+    #[error("{0}")]
+    BadReference(String),
     #[error("metadata takes more than 8192 bytes as stored")]
     MetadataTooLarge,
     #[error(transparent)]
@@ -63,6 +102,7 @@ impl From<sqlx::Error> for CreateError {
             Some("AMN04") => Self::AddressTaken(text),
             Some("AMN05") => Self::BadAmount(text),
             Some("AMN06") => Self::SinceOutOfRange(text),
+            Some("AMN07") => Self::BadReference(text),
             _ if said.constraint() == Some("intent_metadata_check") => Self::MetadataTooLarge,
             // Two requests for one new address at once: the key's constraint lets one through.
             _ if said.constraint() == Some("watch_network_id_address_key_reference_key") => {
@@ -99,7 +139,7 @@ pub async fn create(db: &mut PgConnection, new: &NewIntent) -> Result<(), Create
         new.asset.as_str(),
         new.due.to_string(),
         new.address.as_str(),
-        new.reference.as_ref().map(Reference::as_str),
+        new.reference.as_text(),
         new.tolerance.to_string(),
         new.expires_at.map(moment),
         require,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use amn_core::block::NetworkId;
 use amn_core::timestamp::Timestamp;
-use amn_evm::source::EvmSource;
+use amn_scanner::networks::source::Source;
 use amn_evm::testkit::{Call, History, Node, Reply};
 use amn_rpc::VirtualTime;
 use amn_scanner::api::auth::hash_key;
@@ -47,7 +47,7 @@ struct World {
     nodes: [Node; 3],
     clock: Arc<TestClock>,
     time: VirtualTime,
-    follower: Follower<EvmSource>,
+    follower: Follower<Source>,
     knows: Arc<Nodes>,
     api: String,
     http: reqwest::Client,

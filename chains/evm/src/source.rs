@@ -36,7 +36,6 @@ use crate::decode;
 use crate::evidence;
 use crate::networks::EvmNetwork;
 use ask::{Ask, Read};
-pub use explain::{Explained, Move};
 use marks::Marks;
 use memory::{Progress, Recent};
 use quarrel::Quarrel;

@@ -8,7 +8,7 @@
 mod attestation;
 pub(crate) mod commitment;
 
-pub use attestation::{Attestations, Attester};
+pub use attestation::{Attestations, Attester, COUNTED_ABOVE};
 
 use std::collections::HashMap;
 

@@ -177,7 +177,7 @@ fn undecodable(error: stellar_xdr::Error) -> LedgerError {
 }
 
 /// Milliseconds where the value has them, whole seconds otherwise.
-fn close_time(value: &StellarValue) -> Timestamp {
+pub(crate) fn close_time(value: &StellarValue) -> Timestamp {
     match milliseconds(value) {
         Some(ms) => Timestamp::from_millis(i64::try_from(ms).unwrap_or(i64::MAX)),
         None => Timestamp::from_seconds(i64::try_from(value.close_time.0).unwrap_or(i64::MAX)),

@@ -1,7 +1,7 @@
 //! Reads a Stellar ledger, proves it against its own header, and finds the money in it.
 //!
-//! Everything here is pure: bytes in, facts or a named contradiction out. The way of a ledger is
-//! [`ledger::Ledger::decode`], [`evidence::verify`], [`decode::block`].
+//! The way of a ledger is [`ledger::Ledger::decode`], [`evidence::verify`], [`decode::block`]: pure, bytes in, facts or
+//! a named contradiction out. [`source::SorobanSource`] alone asks nodes.
 
 pub mod address;
 pub mod asset;
@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod ledger;
 pub mod networks;
 pub mod reference;
+pub mod source;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

@@ -7,7 +7,7 @@ pub use file::{
     ClassicEntry, ContractKey, HashKey, NativeEntry, NetworkFile, OrganisationEntry, TokenEntry, ValidatorKey,
 };
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use amn_core::block::NetworkId;
@@ -60,6 +60,12 @@ impl Organisations {
     #[must_use]
     pub fn of(&self, validator: &[u8; 32]) -> Option<&Arc<str>> {
         self.0.get(validator)
+    }
+
+    /// Their names, each once, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
+        self.0.values().map(AsRef::as_ref).collect::<BTreeSet<&str>>().into_iter().collect()
     }
 
     /// How many different ones there are.

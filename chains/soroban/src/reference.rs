@@ -119,7 +119,9 @@ fn both(muxed: Option<u64>, said: Option<Parsed>) -> Option<Reference> {
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => Some(one.spell()),
         (Some(number), Some(said)) if number == said => Some(number.spell()),
-        (Some(number), Some(said)) => Some(Reference::new(format!("both:{},{}", number.spell(), said.spell()))),
+        (Some(number), Some(said)) => {
+            Some(Reference::new(format!("{}{},{}", Reference::CONTRADICTION, number.spell(), said.spell())))
+        }
     }
 }
 

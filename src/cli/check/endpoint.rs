@@ -8,11 +8,11 @@ use amn_evm::address;
 use amn_evm::header::{self, Checked};
 use amn_evm::networks::EvmNetwork;
 use amn_rpc::{Answer, Endpoint, RpcError};
-use amn_scanner::networks::Served;
+use amn_scanner::networks::evm::quantity;
+use amn_scanner::networks::{Kind, Served};
 use serde_json::{Value, json};
 
 use super::{Lines, line};
-use crate::cli::nodes::quantity;
 
 /// For one question. The endpoint's own limit may be shorter.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -27,9 +27,10 @@ pub struct Found {
     pub is_ours: bool,
 }
 
-pub struct Asker<'a> {
+/// `N`: the network as its family knows it.
+pub struct Asker<'a, N = EvmNetwork> {
     pub endpoint: &'a Endpoint,
-    pub network: EvmNetwork,
+    pub network: N,
     pub lines: Lines,
     name: String,
     asked: Cell<u32>,
@@ -38,10 +39,17 @@ pub struct Asker<'a> {
 }
 
 pub async fn check(served: &Served, endpoint: &Endpoint, now: Timestamp) -> Found {
-    let network = served.source().network().clone();
-    let name = format!("{}/{}", served.facts.id, endpoint.name());
-    let (asked, limited) = (Cell::new(0), RefCell::new(None));
-    let mut asker = Asker { endpoint, network, name: name.clone(), lines: Lines::default(), asked, limited };
+    let network = match served.kind() {
+        Kind::Evm(network) => (**network).clone(),
+        Kind::Soroban(network) => {
+            let mut asker = Asker::new(served, endpoint, (**network).clone());
+            let is_ours = asker.all(now).await;
+            asker.limits();
+            return Found { lines: asker.lines, is_ours };
+        }
+    };
+    let mut asker = Asker::new(served, endpoint, network);
+    let name = asker.name.clone();
     let bell = Box::pin(line::bell(served, endpoint, &name));
     let asking = async {
         let is_ours = asker.all(served, now).await;
@@ -53,23 +61,11 @@ pub async fn check(served: &Served, endpoint: &Endpoint, now: Timestamp) -> Foun
     Found { lines: asker.lines, is_ours }
 }
 
-impl Asker<'_> {
-    /// Who is not reached, is another chain, or wants to be left alone is asked nothing else.
-    async fn all(&mut self, served: &Served, now: Timestamp) -> bool {
-        if !self.identity().await {
-            return false;
-        }
-        let Some(head) = self.head(served, now).await else { return true };
-        if self.is_limited() {
-            return true;
-        }
-        self.spans(head.height().0).await;
-        self.blocks(&head).await;
-        self.decimals(served).await;
-        self.batch().await;
-        self.trace(&head).await;
-        self.compression(served).await;
-        self.identity_again().await
+impl<'a, N> Asker<'a, N> {
+    fn new(served: &Served, endpoint: &'a Endpoint, network: N) -> Self {
+        let name = format!("{}/{}", served.facts.id, endpoint.name());
+        let (asked, limited) = (Cell::new(0), RefCell::new(None));
+        Self { endpoint, network, name, lines: Lines::default(), asked, limited }
     }
 
     pub async fn ask(&self, method: &'static str, params: Value) -> Result<Answer, RpcError> {
@@ -101,6 +97,32 @@ impl Asker<'_> {
 
     pub fn fine(&mut self, check: &'static str, said: impl Into<String>) {
         self.lines.fine(check, self.name.clone(), said);
+    }
+
+    /// Whether it wanted to be left alone on the way.
+    fn limits(&mut self) {
+        let Some(said) = self.limited.borrow_mut().take() else { return };
+        self.fail("limits", said, "set max_rps and burst to what the plan allows, or take a larger plan");
+    }
+}
+
+impl Asker<'_> {
+    /// Who is not reached, is another chain, or wants to be left alone is asked nothing else.
+    async fn all(&mut self, served: &Served, now: Timestamp) -> bool {
+        if !self.identity().await {
+            return false;
+        }
+        let Some(head) = self.head(served, now).await else { return true };
+        if self.is_limited() {
+            return true;
+        }
+        self.spans(head.height().0).await;
+        self.blocks(&head).await;
+        self.decimals(served).await;
+        self.batch().await;
+        self.trace(&head).await;
+        self.compression(served).await;
+        self.identity_again().await
     }
 
     /// A block as the endpoint gives it; `block` is a number or a tag.
@@ -155,12 +177,6 @@ impl Asker<'_> {
             }
             _ => true,
         }
-    }
-
-    /// Whether it wanted to be left alone on the way.
-    fn limits(&mut self) {
-        let Some(said) = self.limited.borrow_mut().take() else { return };
-        self.fail("limits", said, "set max_rps and burst to what the plan allows, or take a larger plan");
     }
 
     async fn decimals(&mut self, served: &Served) {

@@ -7,10 +7,10 @@ use amn_core::timestamp::Timestamp;
 use amn_evm::header::Checked;
 use amn_rpc::RpcError;
 use amn_scanner::networks::Served;
+use amn_scanner::networks::evm::quantity;
 use serde_json::json;
 
 use super::endpoint::Asker;
-use crate::cli::nodes::quantity;
 
 /// So often the head is asked for: a URL with two nodes behind it shows both.
 const HEADS_ASKED: usize = 8;

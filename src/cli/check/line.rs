@@ -87,7 +87,7 @@ pub async fn bell(served: &Served, endpoint: &Endpoint, name: &str) -> Lines {
         }
         let block = Duration::from_millis(served.facts.block_time_ms);
         let patience = Instant::now() + (block * 2 * u32::try_from(BLOCKS_UNHEARD).unwrap_or(2)).min(SILENCE_MAX);
-        let Ok(before) = nodes::head(endpoint).await else {
+        let Ok(before) = nodes::head(served, endpoint).await else {
             return lines.fine("websocket", name, "connected and subscribed");
         };
         loop {
@@ -99,7 +99,7 @@ pub async fn bell(served: &Served, endpoint: &Endpoint, name: &str) -> Lines {
                 }
             }
             // Who does not say where it stands cannot be held to it.
-            let Ok(now) = nodes::head(endpoint).await else {
+            let Ok(now) = nodes::head(served, endpoint).await else {
                 return lines.fine("websocket", name, "connected and subscribed");
             };
             let passed = now.saturating_sub(before);

@@ -7,6 +7,7 @@ mod blocks;
 mod endpoint;
 mod head;
 mod line;
+mod stellar;
 mod together;
 
 use std::process::ExitCode;

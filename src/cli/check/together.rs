@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
-use amn_evm::header;
+use amn_core::block::{Hash, Height};
 use amn_rpc::Endpoint;
 use amn_scanner::networks::Served;
 use futures_util::future::join_all;
-use serde_json::json;
 
 use super::Lines;
 use crate::cli::nodes;
@@ -35,7 +33,7 @@ async fn lag<E: AsRef<Endpoint>>(served: &Served, endpoints: &[E], lines: &mut L
     let mut heads = Vec::new();
     let mut behind = vec![u64::MAX; endpoints.len()];
     for _ in 0..LOOKS {
-        heads = join_all(endpoints.iter().map(async |one| nodes::head(one.as_ref()).await.ok())).await;
+        heads = join_all(endpoints.iter().map(async |one| nodes::head(served, one.as_ref()).await.ok())).await;
         let best = heads.iter().flatten().max().copied().unwrap_or(0);
         for (behind, head) in behind.iter_mut().zip(&heads) {
             *behind = (*behind).min(head.map_or(u64::MAX, |head| best - head));
@@ -58,13 +56,9 @@ async fn lag<E: AsRef<Endpoint>>(served: &Served, endpoints: &[E], lines: &mut L
 
 /// Whether all name the same block at a recent height.
 async fn agreement<E: AsRef<Endpoint>>(served: &Served, endpoints: &[E], height: u64, lines: &mut Lines) {
-    let asked = endpoints.iter().map(async |endpoint| {
-        let params = json!([format!("{height:#x}"), false]);
-        let answer = endpoint.as_ref().call("eth_getBlockByNumber", &params).await.ok()?;
-        let block = header::check(answer.raw(), false).ok()?;
-        Some(block.wire.hash)
-    });
-    let mut said = BTreeMap::<B256, Vec<String>>::new();
+    let asked =
+        endpoints.iter().map(async |endpoint| served.hash_at(endpoint.as_ref(), Height(height)).await.ok().flatten());
+    let mut said = BTreeMap::<Hash, Vec<String>>::new();
     for (endpoint, hash) in endpoints.iter().zip(join_all(asked).await) {
         if let Some(hash) = hash {
             let endpoint = endpoint.as_ref();
@@ -72,7 +66,7 @@ async fn agreement<E: AsRef<Endpoint>>(served: &Served, endpoints: &[E], height:
         }
     }
     let id = served.facts.id.as_str();
-    let short = |hash: &B256| hash.to_string().chars().take(12).collect::<String>();
+    let short = |hash: &Hash| hash.to_string().chars().take(12).collect::<String>();
     match said.len() {
         0 => lines.fail("agreement", id, format!("no endpoint gives block {height}"), "see the endpoints' lines"),
         1 => {

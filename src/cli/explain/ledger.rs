@@ -293,6 +293,9 @@ fn unmatched(reason: Option<&str>) -> &'static str {
         Some(Unmatched::WrongAsset) => "It belongs to nobody: the intent of that address asks for another asset.",
         Some(Unmatched::MissingReference) => "It belongs to nobody: the address is shared, and it bears no reference.",
         Some(Unmatched::UnknownReference) => "It belongs to nobody: no intent has its reference.",
+        Some(Unmatched::ContradictoryReference) => {
+            "It belongs to nobody: it bears a number in its address and another memo beside it; assign it by hand."
+        }
         Some(Unmatched::InternalTransfer) => {
             "It belongs to nobody: it moved inside a contract call and was found by balance; assign it by hand."
         }

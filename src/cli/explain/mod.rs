@@ -97,7 +97,7 @@ fn canonical(networks: &Networks, text: &str) -> Result<String> {
     let mut why = "no network is enabled that could read it as an address".to_owned();
     for (_, served) in networks.iter() {
         match served.parse_address(text) {
-            Ok(address) => return Ok(address.to_string()),
+            Ok((address, _)) => return Ok(address.to_string()),
             Err(error) => why = error,
         }
     }

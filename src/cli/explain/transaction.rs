@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use amn_core::block::{Kind, NetworkId, TxHash};
+use amn_core::explained::{Explained, Move};
 use amn_core::money::Amount;
 use amn_core::source::SourceError;
-use amn_evm::source::{Explained, Move};
 use amn_scanner::networks::Served;
 use amn_scanner::store::read;
 use amn_scanner::store::read::deposits::{Deposit, Filter};
@@ -18,7 +18,6 @@ use serde_json::json;
 
 use super::ledger::{Ledger, watched};
 use super::report::Report;
-use crate::cli::nodes;
 
 /// Two questions to a node that is behind its limit; then the person hears that nobody answered.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,11 +78,10 @@ pub async fn explain(ledger: &Ledger<'_>, report: &mut Report, tx: TxHash) -> Re
 }
 
 async fn ask(served: &Served, tx: TxHash) -> Said {
-    let source = served.source();
     let asked = tokio::time::timeout(PATIENCE, async {
-        match source.explain(tx).await {
+        match served.explain(tx).await {
             Ok(Some(explained)) => Said::Mined(explained),
-            Ok(None) => match nodes::waits(&served.pool, tx).await {
+            Ok(None) => match served.waits(tx).await {
                 Ok(true) => Said::Waits,
                 Ok(false) => Said::Unknown,
                 Err(error) => Said::Silent(error.to_string()),

@@ -47,10 +47,18 @@ fn write_network(f: &mut fmt::Formatter<'_>, id: &NetworkId, network: &Network) 
         writeln!(f, "\n[[networks.{id}.tiers]]")?;
         write_tier(f, tier)?;
     }
+    for asset in &network.assets {
+        writeln!(f, "\n[[networks.{id}.assets]]\ncode = {}", quoted(&asset.code))?;
+        writeln!(f, "issuer = {}\ncontract = {}", quoted(&asset.issuer), quoted(&asset.contract))?;
+        writeln!(f, "symbol = {}\nmin_amount = \"{}\"", quoted(&asset.symbol), asset.min_amount)?;
+    }
     for token in &network.tokens {
         writeln!(f, "\n[[networks.{id}.tokens]]\naddress = {}", quoted(&token.address))?;
         writeln!(f, "symbol = {}\ndecimals = {}", quoted(&token.symbol), token.decimals)?;
         writeln!(f, "min_amount = \"{}\"", token.min_amount)?;
+        if let Some(hash) = token.wasm_hash {
+            writeln!(f, "wasm_hash = \"{hash}\"")?;
+        }
     }
     for proxy in &network.proxies {
         let kind = match proxy.kind {

@@ -11,7 +11,7 @@ use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts};
 use amn_core::timestamp::Timestamp;
 use amn_scanner::api::auth::{Scope, hash_key};
-use amn_scanner::api::chains::Chains;
+use amn_scanner::api::chains::{Chains, ToPay};
 use amn_scanner::api::commands::{CommandError, Decide};
 use amn_scanner::api::{AppState, router};
 use amn_scanner::clock::{Clock, SeededIds, TestClock};
@@ -262,6 +262,9 @@ fn facts(id: &str, chain: &str) -> Facts {
     }
 }
 
+/// Organisations that attest on the invented chains: as many as the door lets anybody ask for.
+const WITNESSES: u32 = 64;
+
 /// Chains that know addresses by their look.
 struct Invented;
 
@@ -278,9 +281,11 @@ impl Chains for Invented {
         }
     }
 
-    fn parse_address(&self, _: &NetworkId, text: &str) -> Result<Address, String> {
+    fn parse_address(&self, _: &NetworkId, text: &str) -> Result<(Address, Option<Reference>), String> {
         let digits = text.strip_prefix("0x").filter(|d| d.len() == 40 && d.bytes().all(|b| b.is_ascii_hexdigit()));
-        digits.map(|_| Address::new(text)).ok_or_else(|| "an address is 0x and 40 hexadecimal digits".to_owned())
+        digits
+            .map(|_| (Address::new(text), None))
+            .ok_or_else(|| "an address is 0x and 40 hexadecimal digits".to_owned())
     }
 
     fn parse_reference(&self, _: &NetworkId, text: &str) -> Result<Reference, String> {
@@ -294,8 +299,21 @@ impl Chains for Invented {
         Ok(Address::new(format!("0x{:032x}{index:08x}", xpub.len())))
     }
 
-    fn payment_uri(&self, _: &NetworkId, asset: &Asset, to: &Address, _: Option<&Reference>, amount: Amount) -> String {
-        format!("ethereum:{}/transfer?address={to}&uint256={amount}", asset.symbol)
+    fn unpayable(&self, _: &NetworkId, _: &Address, _: &Reference) -> Option<String> {
+        None
+    }
+
+    fn attesters(&self, _: &NetworkId) -> u32 {
+        WITNESSES
+    }
+
+    fn family_facts(&self, _: &NetworkId) -> Value {
+        json!({ "chain_id": 8453 })
+    }
+
+    fn to_pay(&self, _: &NetworkId, asset: &Asset, to: &Address, _: Option<&Reference>, amount: Amount) -> ToPay {
+        let uri = format!("ethereum:{}/transfer?address={to}&uint256={amount}", asset.symbol);
+        ToPay { uri: Some(uri), ..ToPay::default() }
     }
 
     fn vet_webhook_url<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<(), String>> {

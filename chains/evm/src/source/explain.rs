@@ -1,7 +1,8 @@
 //! Everything a transaction moved, whoever it is: for a person who asks why a payment was not credited.
 
 use alloy_primitives::B256;
-use amn_core::block::{Address, AssetId, BlockRef, Hash, Height, Kind, TxHash};
+use amn_core::block::{BlockRef, Hash, Height, Kind, TxHash};
+use amn_core::explained::{Explained, Move};
 use amn_core::source::SourceError;
 use serde_json::json;
 
@@ -10,33 +11,6 @@ use super::trouble::{Trouble, Verdict};
 use crate::address::spell;
 use crate::decode::{Decoded, decode_log};
 use crate::wire::{WholeTransaction, WireReceipt, parse};
-
-/// A transaction as one endpoint reports it. Nothing here is proven, and nothing here is credited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explained {
-    pub block: BlockRef,
-    /// `None` before Byzantium, where receipts do not say.
-    pub succeeded: Option<bool>,
-    /// In the order of the chain.
-    pub moves: Vec<Move>,
-}
-
-/// One movement of value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Move {
-    pub kind: Kind,
-    /// As in a transfer's id.
-    pub index: u32,
-    /// The contract that says so; `None` for the transaction's own value.
-    pub contract: Option<Address>,
-    /// The asset, where the contract is on the allow-list: otherwise it is no money of ours.
-    pub asset: Option<AssetId>,
-    pub to: Address,
-    /// In smallest units; a count that may exceed 128 bits. Empty where the log is not of a known shape.
-    pub amount: String,
-    /// What is odd about it.
-    pub note: Option<&'static str>,
-}
 
 impl EvmSource {
     /// What a transaction moved; `None` where no endpoint knows it.

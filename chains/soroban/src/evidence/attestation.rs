@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use amn_core::block::BlockRef;
+use amn_core::block::{BlockRef, Header};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use stellar_strkey::ed25519;
 use stellar_xdr::{NodeId, PublicKey, StellarValue, StellarValueExt, Uint256};
@@ -16,9 +16,13 @@ use super::{Lie, Verified, commitment};
 use crate::ledger::milliseconds;
 use crate::networks::SorobanNetwork;
 
-/// Ledgers remembered to count who attested them: ten minutes of the public network. Whoever has not signed
-/// by then is not running.
-const REMEMBERED_MAX: usize = 128;
+/// Ledgers remembered to count who attested them: more than a day of the public network, some 60 bytes each, so that
+/// who catches up over a day need not read it twice.
+const REMEMBERED_MAX: usize = 20_000;
+
+/// Ledgers above one that are asked who attested it: ten minutes of the public network. Whoever has not signed by then
+/// is not running.
+pub const COUNTED_ABOVE: usize = 128;
 
 /// A validator that attests the parent of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,21 +56,35 @@ pub fn of_value(network: &SorobanNetwork, sequence: u32, value: &StellarValue) -
 /// The newest ledgers of one chain, and which organisation each of them speaks for.
 #[derive(Clone, Debug, Default)]
 pub struct Attestations {
-    /// Oldest first; each stands on the one before it.
+    /// Oldest first; each stands on the one before it. The oldest is the parent of the first that was read.
     newest: VecDeque<(BlockRef, Option<Arc<str>>)>,
 }
 
 impl Attestations {
-    /// Adds a ledger. One that does not stand on the newest starts the count anew.
+    /// Adds a ledger; see [`Self::add`].
     pub fn extend(&mut self, ledger: &Verified) {
-        let stands =
-            |(at, _): &(BlockRef, _)| at.hash == ledger.header.parent && at.height.next() == ledger.header.at.height;
-        if !self.newest.back().is_some_and(stands) {
-            self.newest.clear();
-        }
         let organisation = ledger.attester.as_ref().and_then(|attester| attester.organisation.clone());
-        self.newest.push_back((ledger.header.at, organisation));
-        if self.newest.len() > REMEMBERED_MAX {
+        self.add(&ledger.header, organisation);
+    }
+
+    /// Adds a ledger by its header and whom it speaks for. One that stands on a ledger below the newest replaces what
+    /// was above that; one further up that stands on none of them starts the count anew; one that was read again, or
+    /// lies further down, changes nothing.
+    pub fn add(&mut self, header: &Header, organisation: Option<Arc<str>>) {
+        let parent = BlockRef { height: header.at.height.back(1), hash: header.parent };
+        if self.place(header.at).is_some() {
+            return;
+        }
+        match self.place(parent) {
+            Some(place) => self.newest.truncate(place.saturating_add(1)),
+            None if self.newest.back().is_some_and(|(at, _)| at.height >= header.at.height) => return,
+            None => {
+                self.newest.clear();
+                self.newest.push_back((parent, None));
+            }
+        }
+        self.newest.push_back((header.at, organisation));
+        while self.newest.len() > REMEMBERED_MAX {
             self.newest.pop_front();
         }
     }
@@ -80,8 +98,21 @@ impl Attestations {
     /// Which organisations built on this ledger, by name.
     #[must_use]
     pub fn who(&self, ledger: BlockRef) -> BTreeSet<Arc<str>> {
-        let Some(place) = self.newest.iter().position(|(at, _)| *at == ledger) else { return BTreeSet::new() };
-        let above = self.newest.iter().skip(place.saturating_add(1));
+        let Some(place) = self.place(ledger) else { return BTreeSet::new() };
+        let above = self.newest.iter().skip(place.saturating_add(1)).take(COUNTED_ABOVE);
         above.filter_map(|(_, organisation)| organisation.clone()).collect()
+    }
+
+    /// Whether it knows the ledger, and so all that stand on it.
+    #[must_use]
+    pub fn knows(&self, ledger: BlockRef) -> bool {
+        self.place(ledger).is_some()
+    }
+
+    /// Heights follow one another without a gap, so that each has its place.
+    fn place(&self, ledger: BlockRef) -> Option<usize> {
+        let (first, _) = self.newest.front()?;
+        let place = usize::try_from(ledger.height.0.checked_sub(first.height.0)?).ok()?;
+        self.newest.get(place).filter(|(at, _)| *at == ledger).map(|_| place)
     }
 }

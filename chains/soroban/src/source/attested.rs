@@ -1,0 +1,112 @@
+//! Better evidence for ledgers that were read before: who else has them, and who built on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use amn_core::block::{BlockRef, Evidence, Header, Inclusion};
+use amn_core::source::Watch;
+use amn_core::timestamp::Timestamp;
+
+use super::page::{self, Stock, Wanted};
+use super::trouble::Trouble;
+use super::{PAGE_MAX, Shared, identity, number};
+use crate::evidence::COUNTED_ABOVE;
+
+/// Ledgers whose attestations are counted page by page at a time: a deposit older than what is remembered asks for it,
+/// after a restart.
+const COUNTED_MAX: usize = 256;
+
+/// Who attested ledgers that are older than what is remembered of the chain, as far as was read.
+#[derive(Debug, Default)]
+pub struct Counted(Mutex<BTreeMap<BlockRef, Count>>);
+
+#[derive(Debug, Clone)]
+struct Count {
+    who: BTreeSet<Arc<str>>,
+    /// The last ledger above that was read.
+    through: BlockRef,
+}
+
+impl Shared {
+    /// What more is known of a ledger now. That its content is proven was found when it was read.
+    pub async fn evidence_of(&self, block: BlockRef) -> Evidence {
+        // Only its name is compared.
+        let unknown = Header { at: block, parent: block.hash, time: Timestamp::from_millis(0) };
+        let vouchers = identity::vouch(self, &unknown).await;
+        let operators = vouchers.into_iter().filter(|voucher| voucher.block == block).map(|v| v.operator).collect();
+        Evidence { inclusion: Inclusion::Reported, operators, attestations: Some(self.attestations_of(block).await) }
+    }
+
+    async fn attestations_of(&self, block: BlockRef) -> u32 {
+        let remembered = {
+            let attestations = self.attestations();
+            attestations.knows(block).then(|| attestations.of(block))
+        };
+        let most = u32::try_from(self.network.organisations.count()).unwrap_or(u32::MAX);
+        match remembered {
+            Some(count) => count,
+            None if most == 0 => 0,
+            None => self.count_on(block).await,
+        }
+    }
+
+    /// Reads one page more of the ledgers above, up to as many as are counted.
+    async fn count_on(&self, block: BlockRef) -> u32 {
+        let mut count = self.counted.of(block);
+        let counted = |count: &Count| u32::try_from(count.who.len()).unwrap_or(u32::MAX);
+        if count.through.height.above(block.height) >= COUNTED_ABOVE as u64
+            || count.who.len() >= self.network.organisations.count()
+        {
+            return counted(&count);
+        }
+        for endpoint in self.endpoints_at(count.through.height.next()) {
+            match self.above(&endpoint, count.through).await {
+                Ok(steps) => {
+                    for (header, organisation) in steps {
+                        count.through = header.at;
+                        count.who.extend(organisation);
+                    }
+                    self.counted.keep(block, count.clone());
+                    break;
+                }
+                Err(Trouble::Lie(why)) => endpoint.distrust(why),
+                // Who stands on another ledger is for the vouchers to say.
+                Err(_) => {}
+            }
+        }
+        counted(&count)
+    }
+
+    async fn above(
+        &self,
+        endpoint: &Arc<amn_rpc::Endpoint>,
+        on: BlockRef,
+    ) -> Result<Vec<(Header, Option<Arc<str>>)>, Trouble> {
+        let ask = self.ask(endpoint);
+        let first = number(on.height.next())?;
+        let latest = ask.range_to(first.saturating_add(PAGE_MAX - 1)).await?.latest;
+        if latest < first {
+            return Err(Trouble::NotYet(format!("its newest ledger is {latest}")));
+        }
+        let count = self.memory.page(endpoint).min(latest - first + 1);
+        let answer = ask.page(first, count).await?;
+        let (network, watch) = (self.network.clone(), Watch::default());
+        let wanted = Wanted { network, watch, on: Some(on), first, at_most: count as usize };
+        Ok(page::read(wanted, Stock::Pages(vec![answer])).await?.steps)
+    }
+}
+
+impl Counted {
+    fn of(&self, block: BlockRef) -> Count {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&block).cloned().unwrap_or_else(|| Count { who: BTreeSet::new(), through: block })
+    }
+
+    fn keep(&self, block: BlockRef, count: Count) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(block, count);
+        while known.len() > COUNTED_MAX {
+            known.pop_first();
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Who endpoints are, where the head is, and what operators say of a ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use amn_core::block::{Header, Height, Operator};
+use amn_core::source::{Head, Identity, SourceError, Voucher};
+use amn_rpc::{Endpoint, Probe};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+
+use super::Shared;
+use super::ask::{NETWORK, nothing, read_network};
+use super::memory::Given;
+use super::trouble::{Trouble, Verdict};
+use super::wire::WireNetwork;
+use crate::ledger::PROTOCOL_MAX;
+
+/// How long an operator may take to say what it has: whoever is slower is asked again with the next ledger. A ledger
+/// of the public network has a megabyte.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ledgers' time without a new one before the other endpoints are asked for their heads as well.
+const STILL_LEDGERS: u64 = 3;
+
+/// Beyond so many ledgers above what others have, a head is no head but a claim.
+const FAR_AHEAD: u32 = 64;
+
+/// Asks every endpoint for its network.
+pub async fn probe(source: &Shared) -> Result<Identity, SourceError> {
+    let endpoints: Vec<&Arc<Endpoint>> = source.nodes().collect();
+    let networks = join_all(endpoints.iter().map(|endpoint| network_of(source, endpoint))).await;
+    let (mut right, mut foreign, mut verdict) = (0, Vec::new(), Verdict::default());
+    for (endpoint, network) in endpoints.into_iter().zip(networks) {
+        match network {
+            Ok(None) => right += 1,
+            Ok(Some(other)) => foreign.push(format!("{}: {other}", endpoint.name())),
+            // Whoever cannot say it now says it before it is asked anything.
+            Err(trouble) => {
+                endpoint.doubt();
+                verdict.add(endpoint, trouble);
+            }
+        }
+    }
+    if right == 0 {
+        // Speaking of another network is a mistake in the configuration; no waiting mends it.
+        let error = || source.error(verdict, Height(0));
+        return Err(if foreign.is_empty() { error() } else { SourceError::Unsupported(foreign.join("; ")) });
+    }
+    // Classic assets have seven decimals by the protocol; what a contract says of its own was checked with its code.
+    let decimals = source.network.facts.assets.iter().map(|asset| (asset.id.clone(), asset.decimals)).collect();
+    Ok(Identity { chain: source.network.facts.chain.clone(), decimals })
+}
+
+/// What is wrong with an endpoint's network, if it is another than ours. Distrusts it then.
+async fn network_of(source: &Shared, endpoint: &Arc<Endpoint>) -> Result<Option<String>, Trouble> {
+    if let Some(mut probe) = Probe::begin(endpoint) {
+        let said = read_network(probe.call(NETWORK, &nothing()).await)?;
+        let other = source.judge(endpoint, &said);
+        match &other {
+            None => probe.right(),
+            Some(why) => probe.wrong(why.clone()),
+        }
+        return Ok(other);
+    }
+    let said = read_network(endpoint.call(NETWORK, &nothing()).await)?;
+    let other = source.judge(endpoint, &said);
+    if let Some(why) = &other {
+        endpoint.distrust(why.clone());
+    }
+    Ok(other)
+}
+
+impl Shared {
+    /// Notes who an endpoint says it is; says what is wrong with it.
+    fn judge(&self, endpoint: &Endpoint, said: &WireNetwork) -> Option<String> {
+        if said.passphrase != self.network.passphrase {
+            let other: String = said.passphrase.chars().take(80).collect();
+            let why = format!("it speaks of the network {other:?}, not of {:?}", self.network.passphrase);
+            self.memory.is_foreign(endpoint, &why);
+            return Some(why);
+        }
+        let protocol = said.protocol_version.0;
+        self.memory.speaks(endpoint, protocol);
+        if protocol > PROTOCOL_MAX {
+            let (name, network) = (endpoint.name(), &self.network.facts.id);
+            tracing::error!(%network, endpoint = name, protocol, "behind the protocol: {name} speaks protocol {protocol}, this binary reads up to {PROTOCOL_MAX}");
+        }
+        None
+    }
+
+    /// Nobody may be asked: because all speak of another network, which no waiting mends, or because nobody is well.
+    fn nobody(&self) -> SourceError {
+        let foreign: Vec<String> = self
+            .nodes()
+            .filter_map(|endpoint| Some(format!("{}: {}", endpoint.name(), self.memory.known(endpoint).foreign?)))
+            .collect();
+        if !foreign.is_empty() && foreign.len() == self.nodes().count() {
+            return SourceError::Unsupported(foreign.join("; "));
+        }
+        SourceError::Unavailable("every endpoint is distrusted or unusable".to_owned())
+    }
+}
+
+/// Endpoints whose time of distrust or whose breaker's is over say again who they are before they are asked anything
+/// else.
+async fn welcome_back(source: &Arc<Shared>) {
+    let shared = source.clone();
+    let identify = move |mut probe: Probe| {
+        let source = shared.clone();
+        async move {
+            let endpoint = probe.endpoint().clone();
+            let Ok(said) = read_network(probe.call(NETWORK, &nothing()).await) else { return };
+            match source.judge(&endpoint, &said) {
+                None => probe.right(),
+                Some(why) => probe.wrong(why),
+            }
+        }
+        .boxed()
+    };
+    source.pool.welcome_back(identify).await;
+}
+
+/// The newest ledger that two operators have, where there are two: so no single one leads us astray, and what is read
+/// up to it can be backed. An endpoint that has nothing new is asked one small question.
+pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
+    welcome_back(source).await;
+    let endpoints = source.endpoints();
+    let Some(leader) = endpoints.first() else { return Err(source.nobody()) };
+    let mut verdict = Verdict::default();
+    let before = source.believed_head();
+    let mut latest: Vec<(Arc<Endpoint>, u32)> = Vec::new();
+    match source.ask(leader).health().await {
+        Ok(range) => {
+            let (height, now) = (u64::from(range.latest), source.pool.time().now());
+            let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_LEDGERS));
+            let stuck = source.memory.is_stuck_at(height, patience, now);
+            if let Some(given) = before.as_ref().filter(|given| given.header.at.height.0 >= height && !stuck) {
+                leader.report_head(height);
+                return Ok(of(given.header));
+            }
+            latest.push((leader.clone(), range.latest));
+        }
+        Err(trouble) => verdict.add(leader, trouble),
+    }
+    let others = endpoints.iter().skip(1).map(async |endpoint| {
+        let asked = source.ask(endpoint);
+        let range = tokio::time::timeout(PATIENCE, asked.health()).await;
+        (endpoint.clone(), range.unwrap_or_else(|_| Err(Trouble::Failed("it did not answer in time".to_owned()))))
+    });
+    for (endpoint, range) in join_all(others).await {
+        match range {
+            Ok(range) => latest.push((endpoint, range.latest)),
+            Err(trouble) => verdict.add(&endpoint, trouble),
+        }
+    }
+    let Some(agreed) = newest_of_two(&latest, source.one_is_enough()) else {
+        return Err(source.error(verdict, Height(0)));
+    };
+    for (endpoint, height) in &latest {
+        if *height <= agreed.saturating_add(FAR_AHEAD) {
+            endpoint.report_head(u64::from(*height));
+        } else {
+            endpoint.remark(&format!("it says that its newest ledger is {height}; that of others is {agreed}"));
+        }
+    }
+    if let Some(given) = before.filter(|given| given.header.at.height.0 >= u64::from(agreed)) {
+        return Ok(of(given.header));
+    }
+    for (endpoint, _) in latest.iter().filter(|(_, height)| *height >= agreed) {
+        match source.ask(endpoint).header(Height(u64::from(agreed))).await {
+            Ok((header, answer)) => {
+                source.memory.keep_head(endpoint, header, answer);
+                return Ok(of(header));
+            }
+            Err(trouble) => verdict.add(endpoint, trouble),
+        }
+    }
+    Err(source.error(verdict, Height(u64::from(agreed))))
+}
+
+impl Shared {
+    /// The newest ledger that was shown, unless whoever showed it is distrusted by now.
+    fn believed_head(&self) -> Option<Given> {
+        let given = self.memory.head()?;
+        let by = self.nodes().find(|endpoint| endpoint.name() == given.by)?;
+        by.distrusted().is_none().then_some(given)
+    }
+}
+
+/// A closed ledger is final.
+fn of(tip: Header) -> Head {
+    Head { tip, safe: Some(tip.at), finalized: Some(tip.at) }
+}
+
+/// The newest ledger that two operators have; where one is enough, or only one answered, the newest of all.
+fn newest_of_two(latest: &[(Arc<Endpoint>, u32)], one_is_enough: bool) -> Option<u32> {
+    let mut operators: BTreeMap<&Operator, u32> = BTreeMap::new();
+    for (endpoint, height) in latest {
+        let known = operators.entry(endpoint.operator()).or_default();
+        *known = (*known).max(*height);
+    }
+    let mut heights: Vec<u32> = operators.into_values().collect();
+    heights.sort_unstable_by(|left, right| right.cmp(left));
+    let place = usize::from(!one_is_enough && heights.len() > 1);
+    heights.get(place).copied()
+}
+
+/// What operators have at a height, or at their own head where that is lower: what they said of it already, and, until
+/// as many as anything asks for stand behind this ledger, what they say now. A ledger is a megabyte to each of them.
+pub async fn vouch(source: &Shared, at: &Header) -> Vec<Voucher> {
+    let mut operators: BTreeMap<Operator, Vec<Arc<Endpoint>>> = BTreeMap::new();
+    for endpoint in source.endpoints() {
+        operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
+    }
+    let height = at.at.height;
+    let mut vouchers = Vec::new();
+    operators.retain(|operator, endpoints| {
+        let said = endpoints.iter().find_map(|endpoint| Some((endpoint, source.memory.said(endpoint, height)?)));
+        let Some((endpoint, header)) = said else { return true };
+        source.pool.note_said(endpoint, header.at, Some(at.at));
+        vouchers.push(Voucher { operator: operator.clone(), block: header.at });
+        false
+    });
+    for (operator, endpoints) in operators {
+        if vouchers.iter().filter(|voucher| voucher.block == at.at).count() >= source.voices_asked() {
+            break;
+        }
+        for endpoint in endpoints {
+            let answer = tokio::time::timeout(PATIENCE, source.at_or_head(&endpoint, height)).await;
+            match answer {
+                Ok(Ok(header)) => {
+                    let ours = (header.at.height == height).then_some(at.at);
+                    source.pool.note_said(&endpoint, header.at, ours);
+                    vouchers.push(Voucher { operator, block: header.at });
+                    break;
+                }
+                Ok(Err(Trouble::Lie(why))) => endpoint.distrust(why),
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+    }
+    vouchers
+}
+
+impl Shared {
+    /// As many operators as anything may ask for.
+    fn voices_asked(&self) -> usize {
+        let policy = &self.network.facts.policy;
+        let tiers = policy.tiers.iter().filter_map(|tier| tier.require.operators);
+        let most = tiers.chain(policy.require.operators).max().unwrap_or(1).max(self.network.facts.rewind_operators);
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
+    async fn at_or_head(&self, endpoint: &Arc<Endpoint>, height: Height) -> Result<Header, Trouble> {
+        let ask = self.ask(endpoint);
+        let latest = ask.range_to(super::number(height)?).await?.latest;
+        ask.header_once(height.min(Height(u64::from(latest)))).await
+    }
+
+    /// One endpoint of each other operator, best first.
+    pub fn others(&self, than: &Operator) -> Vec<Arc<Endpoint>> {
+        let mut seen = BTreeSet::from([than.clone()]);
+        self.endpoints().into_iter().filter(|endpoint| seen.insert(endpoint.operator().clone())).collect()
+    }
+}
