@@ -160,7 +160,10 @@ impl Shared {
         }
         let mut last = last.min(latest);
         // The newest was given when it was asked for.
-        let head = self.memory.head().filter(|head| head.by == ask.endpoint.name() && head.header.at.height.0 == u64::from(last));
+        let head = self
+            .memory
+            .head()
+            .filter(|head| head.by == ask.endpoint.name() && head.header.at.height.0 == u64::from(last));
         let mut pages = Vec::new();
         if let Some(head) = head {
             last -= 1;
@@ -205,7 +208,14 @@ impl Shared {
     }
 
     /// What was read and is backed: remembered for attestations, and handed on.
-    fn segment(&self, on: BlockRef, mut shown: Shown, backed: backing::Backed, by: &Operator, watch: &Watch) -> Option<Segment> {
+    fn segment(
+        &self,
+        on: BlockRef,
+        mut shown: Shown,
+        backed: backing::Backed,
+        by: &Operator,
+        watch: &Watch,
+    ) -> Option<Segment> {
         shown.blocks.truncate(backed.count);
         shown.steps.truncate(backed.count);
         let mut attestations = self.attestations();
@@ -275,7 +285,8 @@ impl Shared {
         }
         let count = count.min(latest - first + 1);
         let answer = ask.page(first, count).await?;
-        let wanted = Wanted { network: self.network.clone(), watch: watch.clone(), on: None, first, at_most: count as usize };
+        let wanted =
+            Wanted { network: self.network.clone(), watch: watch.clone(), on: None, first, at_most: count as usize };
         match page::read(wanted, Stock::Pages(vec![answer])).await {
             Err(Trouble::Lacks(what)) => Err(ask.why_not(first, what).await),
             shown => {

@@ -139,7 +139,11 @@ impl Verdict {
         let nobody = || SourceError::Unavailable("every endpoint is distrusted or unusable".to_owned());
         let missing = all.saturating_sub(self.asked);
         let for_all = |why: String, halt: fn(String) -> SourceError| {
-            if missing == 0 { halt(why) } else { SourceError::Unavailable(format!("{why}; the others cannot be asked now")) }
+            if missing == 0 {
+                halt(why)
+            } else {
+                SourceError::Unavailable(format!("{why}; the others cannot be asked now"))
+            }
         };
         // A lie stands before an outage: a person must hear of it.
         let errors = [
