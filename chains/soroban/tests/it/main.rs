@@ -7,6 +7,7 @@ mod invented;
 mod measure;
 mod mutations;
 mod node;
+mod readings;
 mod real_ledgers;
 mod scene;
 mod second_reader;
