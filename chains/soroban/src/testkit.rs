@@ -9,6 +9,7 @@ mod answer;
 pub mod busy;
 mod chain;
 pub mod event;
+pub mod host;
 mod fault;
 pub mod forge;
 mod history;

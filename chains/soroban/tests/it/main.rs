@@ -2,6 +2,7 @@
 
 mod attested;
 mod faults;
+mod host;
 mod http;
 mod invented;
 mod lake;
