@@ -228,9 +228,9 @@ impl<S: ChainSource> Follower<S> {
     /// time then stands for its own: later by a block, which only makes expiry a block stricter.
     async fn header_near(&self, height: Height) -> Result<Header, SourceError> {
         match self.parts.source.header_at(height).await {
-            Err(SourceError::NotYet(why)) => {
+            Err(why @ (SourceError::NotYet(_) | SourceError::Pruned(_))) => {
                 let child = self.parts.source.header_at(height.next()).await;
-                let Ok(child) = child else { return Err(SourceError::NotYet(why)) };
+                let Ok(child) = child else { return Err(why) };
                 let unknown = amn_core::block::Hash([0; 32]);
                 Ok(Header { at: BlockRef { height, hash: child.parent }, parent: unknown, time: child.time })
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use amn_core::intent::Status;
 use amn_scanner::stage::process::Daemon;
+use amn_scanner::stage::receiver::Receiver;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ use crate::support::script::{Cast, Hands, Kind, Step, script};
 const KILL_WITHIN_MS: u64 = 120;
 
 /// When the next kill comes.
-fn soon(dice: &mut StdRng, at_most_ms: u64) -> Duration {
+pub fn soon(dice: &mut StdRng, at_most_ms: u64) -> Duration {
     let at_most = dice.random_range(1..=at_most_ms);
     Duration::from_millis(dice.random_range(0..at_most))
 }
@@ -33,7 +34,7 @@ async fn play(require: &'static str) -> Play {
 
 /// Crashes the daemon and starts it again. The leases it leaves behind only cost time: we let it pass.
 /// Whether it was in the middle of a delivery.
-async fn crash(daemon: &mut Daemon, db: &PgPool, after: Duration) -> bool {
+pub async fn crash(daemon: &mut Daemon, db: &PgPool, after: Duration) -> bool {
     tokio::time::sleep(after).await;
     daemon.kill().await;
     let sending: bool = sqlx::query_scalar("select exists (select from amn.delivery)").fetch_one(db).await.unwrap();
@@ -54,22 +55,24 @@ async fn time_passes(db: &PgPool) {
 /// Waits until all is told, however patient the retries are.
 async fn all_told(play: &Play) {
     play.caught_up().await;
-    play.wait("something is not delivered", async || {
-        let waits: i64 = sqlx::query_scalar(
-            r"
-            with hurried as (
-              update amn.delivery set next_at = now() where lease_until is null and next_at > now() returning 1
-            )
-            select count(*) from amn.delivery
-            ",
+    play.wait("something is not delivered", async || nothing_waits(&play.db.pool).await).await;
+}
+
+/// Whether everything is delivered; whatever waits for its next attempt is hurried.
+pub async fn nothing_waits(db: &PgPool) -> bool {
+    let waits: i64 = sqlx::query_scalar(
+        r"
+        with hurried as (
+          update amn.delivery set next_at = now() where lease_until is null and next_at > now() returning 1
         )
-        .fetch_one(&play.db.pool)
-        .await
-        .unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        waits == 0
-    })
-    .await;
+        select count(*) from amn.delivery
+        ",
+    )
+    .fetch_one(db)
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    waits == 0
 }
 
 /// A script that was played to its end.
@@ -137,7 +140,12 @@ async fn going_on(script: &[Step], kills: usize, seed: u64) -> Run {
 
 /// What was received: for each intent and sequence, the event and what it says of the money.
 fn received(play: &Play) -> BTreeSet<String> {
-    let bodies = play.receiver.delivered().into_iter().map(|heard| heard.json());
+    said_of_intents(&play.receiver)
+}
+
+/// The same of any receiver; intents are known by their number in the metadata.
+pub fn said_of_intents(receiver: &Receiver) -> BTreeSet<String> {
+    let bodies = receiver.delivered().into_iter().map(|heard| heard.json());
     bodies
         .filter(|body| !body["intent"].is_null())
         .map(|body| {
@@ -159,21 +167,31 @@ fn received(play: &Play) -> BTreeSet<String> {
 
 /// What holds of every run, however often it was killed.
 fn lawful(Run { play, cast, .. }: &Run) {
+    one_body_each(&play.receiver);
+    for intent in &cast.intents {
+        moves_legally(&play.bodies(intent));
+    }
+}
+
+/// Whatever was sent was signed, and an event has the same bytes at every attempt.
+pub fn one_body_each(receiver: &Receiver) {
     let mut bodies: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for heard in play.receiver.heard() {
+    for heard in receiver.heard() {
         assert!(heard.signed, "{} of {}", heard.event, heard.id);
         let first = bodies.entry(heard.id.clone()).or_insert_with(|| heard.body.clone());
         assert_eq!(*first, heard.body, "two bodies under {}", heard.id);
     }
-    for intent in &cast.intents {
-        let mut status = Status::Awaiting;
-        let told = play.bodies(intent);
-        for (number, body) in (1..).zip(&told) {
-            assert_eq!(body["sequence"], number, "{:?}", play.told(intent));
-            let next: Status = body["intent"]["status"].as_str().unwrap().parse().unwrap();
-            assert!(next == status || status.may_become(next), "{status:?} to {next:?}: {:?}", play.told(intent));
-            status = next;
-        }
+}
+
+/// What was told of one intent is numbered without a gap, and its status went only where it may.
+pub fn moves_legally(told: &[Value]) {
+    let mut status = Status::Awaiting;
+    let events: Vec<_> = told.iter().map(|body| &body["event"]).collect();
+    for (number, body) in (1..).zip(told) {
+        assert_eq!(body["sequence"], number, "{events:?}");
+        let next: Status = body["intent"]["status"].as_str().unwrap().parse().unwrap();
+        assert!(next == status || status.may_become(next), "{status:?} to {next:?}: {events:?}");
+        status = next;
     }
 }
 

@@ -23,6 +23,7 @@ mod outbox;
 mod pace;
 mod real_blocks;
 mod start_again;
+mod stellar;
 mod support;
 mod torture;
 mod two_daemons;

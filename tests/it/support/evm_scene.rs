@@ -129,44 +129,34 @@ impl EvmScene {
     }
 
     pub async fn bodies(&self, intent: IntentId) -> Vec<Value> {
-        let bodies: Vec<Vec<u8>> =
-            sqlx::query_scalar("select body from amn.event where intent_id = $1 order by sequence")
-                .bind(store::uuid(intent.0))
-                .fetch_all(&self.db.pool)
-                .await
-                .unwrap();
-        bodies.iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
+        self.db.bodies(intent).await
     }
 
     pub async fn events(&self, intent: IntentId) -> Vec<String> {
-        self.bodies(intent).await.iter().map(|body| body["event"].as_str().unwrap().to_owned()).collect()
+        self.db.events(intent).await
     }
 
     pub async fn status(&self, intent: IntentId) -> String {
-        self.one("select status from amn.intent where id = $1", intent).await
-    }
-
-    async fn one(&self, sql: &'static str, intent: IntentId) -> String {
-        sqlx::query_scalar(sql).bind(store::uuid(intent.0)).fetch_one(&self.db.pool).await.unwrap()
+        self.db.status(intent).await
     }
 
     /// How many deposits were ever settled.
     pub async fn settled(&self) -> i64 {
-        self.count("select count(*) from amn.deposit where status in ('settled', 'reversed')").await
+        self.db.settled().await
     }
 
     /// How many deposits there are, whatever became of them.
     pub async fn deposits(&self) -> i64 {
-        self.count("select count(*) from amn.deposit").await
+        self.db.deposits().await
     }
 
     pub async fn count(&self, sql: &'static str) -> i64 {
-        sqlx::query_scalar(sql).fetch_one(&self.db.pool).await.unwrap()
+        self.db.count(sql).await
     }
 
     /// The height we stand at.
     pub async fn tip(&self) -> i64 {
-        self.count("select tip_height from amn.network").await
+        self.db.tip().await
     }
 
     /// Why each endpoint is distrusted, in configured order.

@@ -12,3 +12,4 @@ pub mod receiver;
 pub mod rows;
 pub mod scene;
 pub mod script;
+pub mod told;

@@ -18,7 +18,7 @@ use super::database::Database;
 use super::gate::Gate;
 
 /// The key that the configuration of a play names.
-const KEY: &str = "operator-key-of-the-plays-0123456789-abcdefghij";
+pub const KEY: &str = "operator-key-of-the-plays-0123456789-abcdefghij";
 
 /// No step of a play takes as long, on a machine that does three other things.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -307,24 +307,12 @@ impl Play {
 
     /// Polls until it holds; what is wrong is told with the daemon's last words.
     pub async fn wait(&self, trouble: &str, holds: impl AsyncFn() -> bool) {
-        let began = Instant::now();
-        while !holds().await {
-            if began.elapsed() > PATIENCE {
-                let log = self.log();
-                let last: Vec<&str> = log.lines().rev().take(30).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
-                panic!("{trouble} within {PATIENCE:?}:\n{}", last.join("\n"));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
+        wait_until(trouble, holds, || self.log()).await;
     }
 
     /// The bodies of an intent's events as delivered, each once, in order of their sequence.
     pub fn bodies(&self, intent: &Value) -> Vec<Value> {
-        let bodies = self.receiver.delivered().into_iter().map(|heard| heard.json());
-        let mut ours: Vec<Value> = bodies.filter(|body| body["intent"]["id"] == intent["id"]).collect();
-        ours.sort_by_key(|body| body["sequence"].as_u64());
-        ours
+        told_of(&self.receiver, intent)
     }
 
     /// The events of an intent as delivered, each once, in order of their sequence.
@@ -374,7 +362,30 @@ impl Play {
     }
 }
 
-async fn start(config: &Path, log: &Path, port: u16) -> Daemon {
+/// Polls until it holds; what is wrong is told with the last lines of this log.
+pub async fn wait_until(trouble: &str, holds: impl AsyncFn() -> bool, log: impl Fn() -> String) {
+    let began = Instant::now();
+    while !holds().await {
+        if began.elapsed() > PATIENCE {
+            let log = log();
+            let last: Vec<&str> = log.lines().rev().take(30).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            panic!("{trouble} within {PATIENCE:?}:\n{}", last.join("\n"));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The bodies of an intent's events as delivered, each once, in order of their sequence.
+pub fn told_of(receiver: &Receiver, intent: &Value) -> Vec<Value> {
+    let bodies = receiver.delivered().into_iter().map(|heard| heard.json());
+    let mut ours: Vec<Value> = bodies.filter(|body| body["intent"]["id"] == intent["id"]).collect();
+    ours.sort_by_key(|body| body["sequence"].as_u64());
+    ours
+}
+
+/// Starts the daemon of this configuration.
+pub async fn start(config: &Path, log: &Path, port: u16) -> Daemon {
     let api = Api::new(format!("http://127.0.0.1:{port}"), KEY).unwrap();
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_amn-scanner"));
     Daemon::start(&binary, config, log, api).await.unwrap()

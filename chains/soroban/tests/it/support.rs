@@ -7,6 +7,8 @@ use amn_core::source::{Watch, WatchVersion};
 use amn_soroban::address::Place;
 use amn_soroban::networks::SorobanNetwork;
 
+pub use crate::readings::{in_words, listing, one_stroop};
+
 /// A file of real chain data; `None`, and the reason is printed, where it is not on this machine.
 pub fn real(file: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("AMN_REAL_DATA")
@@ -48,63 +50,6 @@ pub fn watch(places: impl IntoIterator<Item = Place>) -> Watch {
         watch.insert(&place.raw(), true);
     }
     watch
-}
-
-/// The network with every asset that these credits name on its list, and no amount too small.
-pub fn listing(network: SorobanNetwork, found: &crate::second_reader::Found) -> SorobanNetwork {
-    use amn_core::money::Amount;
-    use amn_soroban::asset;
-    use amn_soroban::networks::{ClassicEntry, ContractKey, HashKey, TokenEntry};
-
-    let names: std::collections::BTreeSet<&str> = found.credits.iter().map(|credit| credit.asset.as_str()).collect();
-    let (mut classic, mut tokens) = (Vec::new(), Vec::new());
-    for name in names {
-        let one = Amount::new(1);
-        if let Some((code, issuer)) = name.split_once(':') {
-            let contract = asset::contract_of(network.network_id, &asset::classic(code, issuer).unwrap());
-            classic.push(ClassicEntry {
-                symbol: code.to_owned(),
-                code: code.to_owned(),
-                issuer: issuer.to_owned(),
-                contract: ContractKey(contract),
-                min_amount: one,
-            });
-        } else if name != "native" {
-            let contract = ContractKey(stellar_strkey::Contract::from_string(name).unwrap().0);
-            let (symbol, wasm_hash) = (name.to_owned(), HashKey([0; 32]));
-            tokens.push(TokenEntry { symbol, contract, decimals: 7, wasm_hash, min_amount: one });
-        }
-    }
-    let mut network = network.with_assets("the ledger", &classic, &tokens).unwrap();
-    // Its own money without a least amount, too.
-    let (native, listed) =
-        network.registry.contracts.iter().find(|(_, listed)| listed.native).map(|(id, l)| (*id, l.clone())).unwrap();
-    let listed = std::sync::Arc::new(amn_soroban::decode::Listed { min_amount: one_stroop(), ..(*listed).clone() });
-    network.registry.contracts.insert(native, listed.clone());
-    network.registry.classic.insert(stellar_xdr::Asset::Native, listed);
-    network
-}
-
-fn one_stroop() -> amn_core::money::Amount {
-    amn_core::money::Amount::new(1)
-}
-
-/// A transfer in the second reader's words.
-pub fn in_words(transfer: &amn_core::block::Transfer) -> crate::second_reader::Credit {
-    let asset = transfer.asset.as_str();
-    let asset = match asset.split_once("/asset:").or_else(|| asset.split_once("/sep41:")) {
-        Some((_, name)) => name.replacen('-', ":", 1),
-        None => "native".to_owned(),
-    };
-    let (operation, event) = (transfer.id.index >> 16, transfer.id.index & 0xffff);
-    crate::second_reader::Credit {
-        tx: transfer.id.tx.to_string()[2..].to_owned(),
-        place: (operation as usize, event as usize),
-        to: transfer.to.to_string(),
-        asset,
-        amount: i128::try_from(transfer.amount.units()).unwrap(),
-        reference: transfer.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
-    }
 }
 
 /// A watch on everybody these credits pay, and on everybody who did something.
