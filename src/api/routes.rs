@@ -9,8 +9,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::AppState;
 use super::auth::{Access, Scope};
 use super::{
-    contract_events, deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans, tenants,
-    thresholds,
+    contract_events, deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans,
+    tenants, thresholds,
 };
 
 type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, Height, Hash, NetworkId, Operator};
+use amn_core::block::{BlockRef, Hash, Height, NetworkId, Operator};
 use amn_core::confirmation::{Require, Tier};
 use amn_core::money::Amount;
 

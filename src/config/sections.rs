@@ -11,8 +11,8 @@ use amn_core::money::Amount;
 use super::endpoints::endpoint;
 use super::problem::Place;
 use super::reader::Section;
-use super::watching::watching;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
+use super::watching::watching;
 use super::{
     Asset, Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll,
     Server, Token, Webhooks,

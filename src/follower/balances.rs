@@ -149,12 +149,8 @@ impl<S: ChainSource> Follower<S> {
             }
         };
         info!(network = %self.network(), height = at.at.height.0, to = %due.address, "the balance of {} grew by more than is known", due.address);
-        self.decide(&Input::Found {
-            blocks: vec![block],
-            intents: Vec::new(),
-            contracts: Vec::new(),
-            through: at.at,
-        }).await?;
+        self.decide(&Input::Found { blocks: vec![block], intents: Vec::new(), contracts: Vec::new(), through: at.at })
+            .await?;
         Ok(())
     }
 }

@@ -167,11 +167,7 @@ impl Row {
 }
 
 /// Writes sightings as a decision left them.
-pub(super) async fn write(
-    db: &mut PgConnection,
-    after: &State,
-    ids: &BTreeSet<SightingId>,
-) -> Result<(), StoreError> {
+pub(super) async fn write(db: &mut PgConnection, after: &State, ids: &BTreeSet<SightingId>) -> Result<(), StoreError> {
     if ids.is_empty() {
         return Ok(());
     }

@@ -212,9 +212,7 @@ pub fn literal(text: &str) -> Result<String, String> {
     }
     let Some((kind, value)) = text.split_once(':') else { return wrong(SPELLINGS) };
     let right = match kind {
-        "symbol" => {
-            value.len() <= SYMBOL_MAX && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        }
+        "symbol" => value.len() <= SYMBOL_MAX && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
         "string" => value.len() <= LITERAL_BYTES_MAX && !value.chars().any(char::is_control),
         "bytes" => is_hex(value),
         // Only bytes that have no other spelling.
@@ -242,7 +240,9 @@ fn example(kind: &str) -> &'static str {
     match kind {
         "symbol" => "at most 32 letters, digits and _",
         "string" => "at most 256 bytes of printable text; string-hex: for others",
-        "bytes" | "string-hex" => "at most 256 bytes in lowercase hexadecimal digits; string-hex: only for what is no printable text",
+        "bytes" | "string-hex" => {
+            "at most 256 bytes in lowercase hexadecimal digits; string-hex: only for what is no printable text"
+        }
         "bool" => "true or false",
         "address" => "G…, C…, M…, W…, B… or L…",
         _ => "a whole number within its range, without + or leading zeros",
@@ -324,7 +324,10 @@ mod tests {
                 ScVal::U256(UInt256Parts { hi_hi: u64::MAX, hi_lo: u64::MAX, lo_hi: u64::MAX, lo_lo: u64::MAX }),
                 json!("115792089237316195423570985008687907853269984665640564039457584007913129639935"),
             ),
-            (ScVal::I256(Int256Parts { hi_hi: -1, hi_lo: u64::MAX, lo_hi: u64::MAX, lo_lo: 0 }), json!("-18446744073709551616")),
+            (
+                ScVal::I256(Int256Parts { hi_hi: -1, hi_lo: u64::MAX, lo_hi: u64::MAX, lo_lo: 0 }),
+                json!("-18446744073709551616"),
+            ),
             (ScVal::Timepoint(stellar_xdr::TimePoint(1_763_712_000)), json!("1763712000")),
             (ScVal::Duration(stellar_xdr::Duration(90)), json!("90")),
         ] {

@@ -131,13 +131,7 @@ impl Fold {
     }
 
     /// Covered heights, read again.
-    pub fn found(
-        &mut self,
-        blocks: &[Block],
-        intents: &[IntentId],
-        contracts: &[ContractWatch],
-        through: BlockRef,
-    ) {
+    pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], contracts: &[ContractWatch], through: BlockRef) {
         let Some(tip) = self.state.standing.tip else { return };
         let foreign = |at: &BlockRef| self.state.headers.get(at.height).is_some_and(|ours| ours.at != *at);
         let mut read = blocks.iter().map(|block| block.header.at).chain([through]);

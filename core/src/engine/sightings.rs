@@ -140,8 +140,7 @@ impl Fold {
 
     /// As for deposits, where a stretch that is only listed parts them from our tip.
     pub fn unlink_sightings(&mut self) {
-        let linked =
-            |s: &&Sighting| s.linked && s.status == DepositStatus::Seen && !self.unheard.contains(&s.id);
+        let linked = |s: &&Sighting| s.linked && s.status == DepositStatus::Seen && !self.unheard.contains(&s.id);
         let below: Vec<Sighting> = self.state.sightings.values().filter(linked).cloned().collect();
         for mut sighting in below {
             sighting.evidence.operators = self.state.vouching_for(&sighting);

@@ -62,7 +62,8 @@ impl Truth {
         let height = below.map_or(Height(FIRST), |h| h.at.height.next());
         let time =
             below.map_or(seconds(0), |h| amn_core::timestamp::Timestamp::from_millis(h.time.millis() + after * 1_000));
-        let content = format!("{parent} {height} {time} {} {transfers:?} {takebacks:?} {contract_events:?}", self.forks);
+        let content =
+            format!("{parent} {height} {time} {} {transfers:?} {takebacks:?} {contract_events:?}", self.forks);
         let at = BlockRef { height, hash: digest(&content) };
         let header = Header { at, parent, time };
         let (observations, evidence) = (Vec::new(), Evidence::default());

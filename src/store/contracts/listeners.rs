@@ -40,12 +40,7 @@ impl From<sqlx::Error> for ListenError {
 
 /// Makes the wishes of a network its listeners: new ones begin at the tip or where they say, those that are no longer
 /// wished for hear nothing new. Under the network's row lock, so that what is covered stays so meanwhile.
-pub async fn register(
-    pool: &PgPool,
-    network: &NetworkId,
-    wishes: &[Wish],
-    now: Timestamp,
-) -> Result<(), ListenError> {
+pub async fn register(pool: &PgPool, network: &NetworkId, wishes: &[Wish], now: Timestamp) -> Result<(), ListenError> {
     let mut tx = pool.begin().await?;
     let row = sqlx::query!(
         "select start_height, tip_height, listens from amn.network where id = $1 for update",
