@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use amn_core::id::IntentId;
 use amn_scanner::follower::Outcome;
-use amn_soroban::testkit::{Dialect, Fault};
-use amn_soroban::testkit::{History, Node, Tx, plain};
+use amn_soroban::testkit::{Dialect, Fault, History, Node, Tx, plain};
 use stellar_xdr::{Asset, Memo};
 
 use super::ground::{self, PAYER, SHOP, WHOLE};

@@ -115,7 +115,7 @@ impl StellarScene {
     /// A person understood why the network was halted.
     pub async fn resume(&mut self) {
         let resume = Command::Resume { accept_fork: None };
-        let (pool, facts) = (&self.db.pool, &self.network.facts);
+        let (pool, facts) = (&self.db.pool, self.network.facts.clone());
         store::decide::command(pool, facts, resume, "the test", self.clock.now()).await.unwrap();
     }
 

@@ -3,8 +3,7 @@
 
 use amn_core::id::IntentId;
 use amn_scanner::follower::Outcome;
-use amn_soroban::testkit::{Dialect, Fault};
-use amn_soroban::testkit::{Node, Tx, plain};
+use amn_soroban::testkit::{Dialect, Fault, Node, Tx, plain};
 use stellar_xdr::{Asset, Memo};
 
 use super::ground::{self, PAYER, SHOP, WHOLE};
