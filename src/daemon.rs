@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amn_core::block::NetworkId;
 use amn_core::source::SourceError;
 use amn_core::timestamp::Timestamp;
 use amn_rpc::{Road, Time};
@@ -159,7 +160,9 @@ pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path
     outbox(&tasks, &ground, &config)?;
     let pools = networks.iter().map(|(_, served)| served.pool.clone());
     let daemon = store::uuid(ground.ids.next());
-    let nodes = Arc::new(Nodes::new(daemon, pool.clone(), ground.clock.clone(), pools));
+    let known = networks.clone();
+    let reach = move |id: &NetworkId| known.get(id).map(Served::reach).unwrap_or_default();
+    let nodes = Arc::new(Nodes::new(daemon, pool.clone(), ground.clock.clone(), pools).reaching(reach));
     speak_of_nodes(&tasks, &nodes);
     serve_api(&tasks, &ground, &config, &networks, &nodes, (listener, metrics));
     for (_, served) in networks.iter() {

@@ -5,6 +5,7 @@
 mod asked;
 mod endpoints;
 pub mod evm;
+mod file;
 pub mod soroban;
 pub mod source;
 
@@ -21,10 +22,10 @@ use amn_evm::networks::EvmNetwork;
 use amn_evm::source::EvmSource;
 use amn_rpc::config::PoolSettings;
 use amn_rpc::{Pool, Recorder, Road, Time};
-use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::source::SorobanSource;
 use serde_json::Value;
 
+use self::file::AsRead;
 use self::source::Source;
 use crate::api::chains::ToPay;
 use crate::config::{self, QuietPoll};
@@ -43,6 +44,8 @@ pub struct Served {
     pub pool: Pool,
     /// Where its exchanges are written down, if they are.
     pub tape: Option<Arc<Recorder>>,
+    /// How many organisations may attest a block.
+    pub attesters: u32,
     kind: Kind,
 }
 
@@ -50,85 +53,8 @@ pub struct Served {
 #[derive(Debug, Clone)]
 pub enum Kind {
     Evm(Box<EvmNetwork>),
-    Soroban(Box<SorobanNetwork>),
-}
-
-impl Kind {
-    /// Reads the network's file, and what the configuration adds to it.
-    fn read(id: &NetworkId, network: &config::Network) -> Result<Self, String> {
-        let (shown, text) = match &network.file {
-            Some(path) => {
-                let shown = path.display().to_string();
-                let text = std::fs::read_to_string(path).map_err(|error| format!("file {shown}: {error}"))?;
-                (shown, text)
-            }
-            None => {
-                let (family, text) = shipped(id).ok_or_else(|| {
-                    let known: Vec<&str> = all_shipped().map(|(name, _)| name).collect();
-                    format!("is no network this binary ships ({}); name its file", known.join(", "))
-                })?;
-                (format!("chains/{family}/networks/{id}.toml"), text.to_owned())
-            }
-        };
-        // A file says on what kind of chain it is; one that says nothing readable is refused by EVM's reader, by line.
-        if soroban::speaks_of(&text) {
-            soroban::read(id, network, &shown, &text).map(|network| Self::Soroban(Box::new(network)))
-        } else {
-            evm::read(id, network, &shown, &text).map(|network| Self::Evm(Box::new(network)))
-        }
-    }
-
-    const fn facts(&self) -> &SharedFacts {
-        match self {
-            Self::Evm(network) => &network.facts,
-            Self::Soroban(network) => &network.facts,
-        }
-    }
-
-    fn set_facts(&mut self, facts: SharedFacts) {
-        match self {
-            Self::Evm(network) => network.facts = facts,
-            Self::Soroban(network) => network.facts = facts,
-        }
-    }
-
-    /// How its endpoints may be spoken to.
-    const fn endpoint_kinds(&self) -> &'static [&'static str] {
-        match self {
-            Self::Evm(_) => evm::ENDPOINT_KINDS,
-            Self::Soroban(_) => soroban::ENDPOINT_KINDS,
-        }
-    }
-
-    /// Terms that could never be met are refused, not waited for.
-    fn can_meet(&self, require: &Require) -> Result<(), String> {
-        let (asked, there) = (require.attestations.unwrap_or(0), self.attesters());
-        if asked > there {
-            return Err(format!(
-                "attestations = {asked} can never be met: {there} organisations of this network attest"
-            ));
-        }
-        Ok(())
-    }
-
-    /// How many organisations may attest a block.
-    fn attesters(&self) -> u32 {
-        match self {
-            Self::Evm(_) => 0,
-            Self::Soroban(network) => u32::try_from(network.organisations.count()).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-fn all_shipped() -> impl Iterator<Item = (&'static str, (&'static str, &'static str))> {
-    let of = |family, (name, text): &(&'static str, &'static str)| (*name, (family, *text));
-    let evm = amn_evm::networks::SHIPPED.iter().map(move |one| of("evm", one));
-    evm.chain(amn_soroban::networks::SHIPPED.iter().map(move |one| of("soroban", one)))
-}
-
-/// The family of a network we ship, and its file's text.
-fn shipped(id: &NetworkId) -> Option<(&'static str, &'static str)> {
-    all_shipped().find(|(name, _)| *name == id.as_str()).map(|(_, found)| found)
+    /// With what it remembers of its nodes: everybody who reads the network shares it.
+    Soroban(SorobanSource),
 }
 
 /// All networks of the configuration that are enabled.
@@ -187,8 +113,8 @@ impl Served {
         time: Time,
     ) -> Result<Self, String> {
         let at = |problem: String| format!("{}: [networks.{id}] {problem}", network.place);
-        let mut kind = Kind::read(id, network).map_err(at)?;
-        let mut facts = Facts::clone(kind.facts());
+        let mut read = AsRead::read(id, network).map_err(at)?;
+        let mut facts = Facts::clone(read.facts());
         if let Some(require) = network.require {
             facts.policy.require = require;
         }
@@ -197,7 +123,7 @@ impl Served {
         }
         let all = std::iter::once(&facts.policy.require).chain(facts.policy.tiers.iter().map(|tier| &tier.require));
         for require in all {
-            kind.can_meet(require).map_err(at)?;
+            read.can_meet(require).map_err(at)?;
         }
         let operators = u32::try_from(network.operators().len()).unwrap_or(u32::MAX);
         let asked = facts.policy.require.operators.unwrap_or(1).max(facts.rewind_operators);
@@ -215,14 +141,15 @@ impl Served {
             facts.rewind_operators = facts.rewind_operators.min(operators.max(1));
         }
         let facts = Arc::new(facts);
-        kind.set_facts(facts.clone());
-        endpoints::refuse_foreign(id, network, kind.endpoint_kinds())?;
+        read.set_facts(facts.clone());
+        endpoints::refuse_foreign(id, network, read.endpoint_kinds())?;
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
         let pool =
             Pool::new_with(id.clone(), endpoints::asked(network), settings).map_err(|error| at(error.to_string()))?;
-        Ok(Self { facts, config: network.clone(), pool, tape, kind })
+        let (attesters, kind) = (read.attesters(), read.over(&pool));
+        Ok(Self { facts, config: network.clone(), pool, tape, attesters, kind })
     }
 
     /// What only its family knows.
@@ -273,9 +200,7 @@ impl Served {
     pub fn source(&self) -> Source {
         match &self.kind {
             Kind::Evm(network) => Source::Evm(Box::new(EvmSource::new(self.pool.clone(), (**network).clone()))),
-            Kind::Soroban(network) => {
-                Source::Soroban(Box::new(SorobanSource::new(self.pool.clone(), (**network).clone())))
-            }
+            Kind::Soroban(source) => Source::Soroban(Box::new(source.clone())),
         }
     }
 
@@ -320,18 +245,21 @@ impl Served {
         }
     }
 
-    /// How many organisations may attest a block.
-    #[must_use]
-    pub fn attesters(&self) -> u32 {
-        self.kind.attesters()
-    }
-
     /// What only its family knows and everybody may, for whoever looks at the network.
     #[must_use]
     pub fn family_facts(&self) -> Value {
         match &self.kind {
             Kind::Evm(network) => evm::facts(network),
-            Kind::Soroban(network) => soroban::facts(network, &self.config),
+            Kind::Soroban(source) => soroban::facts(source.network(), &self.config),
+        }
+    }
+
+    /// What each endpoint said of itself beside its head, by name; for families whose nodes say more.
+    #[must_use]
+    pub fn reach(&self) -> BTreeMap<String, Value> {
+        match &self.kind {
+            Kind::Evm(_) => BTreeMap::new(),
+            Kind::Soroban(source) => soroban::reach(source),
         }
     }
 
@@ -350,7 +278,7 @@ impl Served {
     pub fn to_pay(&self, asset: &Asset, to: &Address, reference: Option<&Reference>, amount: Amount) -> ToPay {
         match &self.kind {
             Kind::Evm(network) => evm::to_pay(network, asset, to, amount),
-            Kind::Soroban(network) => soroban::to_pay(network, asset, to, reference, amount),
+            Kind::Soroban(source) => soroban::to_pay(source.network(), asset, to, reference, amount),
         }
     }
 }
@@ -372,3 +300,6 @@ fn check_identity(facts: &Facts, identity: &Identity) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -338,7 +338,9 @@ impl Endpoint {
             }
             http::Fault::Undecodable(detail) => RpcError::Malformed(self.redactor.clean(&detail)),
             // Batches and pages can be had in smaller parts; nothing else can.
-            http::Fault::TooLarge if methods.len() > 1 || methods.iter().all(|method| PAGED.contains(method)) => RpcError::Split { hint: None },
+            http::Fault::TooLarge if methods.len() > 1 || methods.iter().all(|method| PAGED.contains(method)) => {
+                RpcError::Split { hint: None }
+            }
             http::Fault::TooLarge => RpcError::malformed(format!("a body of over {} bytes", self.body_max)),
         }
     }

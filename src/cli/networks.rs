@@ -103,6 +103,7 @@ async fn ask_of_the_silent(office: &Office, found: Option<&mut Vec<Value>>) -> V
         for health in served.pool.health() {
             let mut one = serde_json::to_value(health).unwrap_or_default();
             one["per_block"] = Value::Null;
+            one["reach"] = Value::Null;
             shown.push(one);
         }
         network["endpoints"] = shown.into();

@@ -59,7 +59,7 @@ impl Chains for Door {
     }
 
     fn attesters(&self, network: &NetworkId) -> u32 {
-        self.networks.get(network).map_or(0, Served::attesters)
+        self.networks.get(network).map_or(0, |served| served.attesters)
     }
 
     fn family_facts(&self, network: &NetworkId) -> Value {

@@ -25,14 +25,17 @@ use crate::telemetry::metric;
 const STATES: [&str; 3] = ["closed", "open", "half_open"];
 
 /// All that this daemon asks.
-#[derive(Debug)]
 pub struct Nodes {
     /// Who we are, among daemons on one database: the holder of our leases.
     pub daemon: Uuid,
     db: PgPool,
     clock: Arc<dyn Clock>,
     networks: BTreeMap<NetworkId, Asked>,
+    reach: Reach,
 }
+
+/// What each endpoint of a network said of itself beside its head, by name.
+type Reach = Arc<dyn Fn(&NetworkId) -> BTreeMap<String, Value> + Send + Sync>;
 
 /// The nodes of one network, and how it is looked at.
 #[derive(Debug)]
@@ -44,6 +47,12 @@ struct Asked {
     budget: Mutex<Budget>,
 }
 
+impl std::fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nodes").field("daemon", &self.daemon).field("networks", &self.networks).finish_non_exhaustive()
+    }
+}
+
 impl Nodes {
     #[must_use]
     pub fn new(daemon: Uuid, db: PgPool, clock: Arc<dyn Clock>, pools: impl IntoIterator<Item = Pool>) -> Self {
@@ -51,7 +60,19 @@ impl Nodes {
             let network = pool.network().clone();
             (network, Asked { pool, pulse: Pulse::default(), wake: Arc::default(), budget: Mutex::default() })
         };
-        Self { daemon, db, clock, networks: pools.into_iter().map(asked).collect() }
+        Self {
+            daemon,
+            db,
+            clock,
+            networks: pools.into_iter().map(asked).collect(),
+            reach: Arc::new(|_| BTreeMap::new()),
+        }
+    }
+
+    /// The same, telling what families know of their endpoints besides.
+    #[must_use]
+    pub fn reaching(self, reach: impl Fn(&NetworkId) -> BTreeMap<String, Value> + Send + Sync + 'static) -> Self {
+        Self { reach: Arc::new(reach), ..self }
     }
 
     /// Where the follower of a network says how it looks at it.
@@ -76,7 +97,7 @@ impl Nodes {
     /// What is known of a network's nodes now; `None` where it is not served here.
     #[must_use]
     pub fn report(&self, network: &NetworkId) -> Option<Value> {
-        self.networks.get(network).map(Asked::report)
+        self.networks.get(network).map(|asked| asked.report(&(self.reach)(network)))
     }
 
     /// Brings the metrics up to date.
@@ -95,7 +116,8 @@ impl Nodes {
 
     /// Says in the database what is known now.
     pub async fn tell(&self) -> Result<(), StoreError> {
-        let reports: Vec<_> = self.networks.iter().map(|(id, asked)| (id.clone(), asked.report())).collect();
+        let reports: Vec<_> =
+            self.networks.iter().map(|(id, asked)| (id.clone(), asked.report(&(self.reach)(id)))).collect();
         pools::tell(&self.db, self.daemon, self.clock.now(), &reports).await
     }
 
@@ -131,7 +153,7 @@ impl Asked {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self) -> Value {
+    fn report(&self, reach: &BTreeMap<String, Value>) -> Value {
         let health = self.pool.health();
         let per_block = self.budget().per_block();
         let sum = |of: fn(&Health) -> &BTreeMap<&'static str, u64>| -> u64 {
@@ -145,6 +167,7 @@ impl Asked {
         for one in &health {
             let mut shown = serde_json::to_value(one).unwrap_or_default();
             shown["per_block"] = hundredths(&one.name).map(decimal).into();
+            shown["reach"] = reach.get(&one.name).cloned().unwrap_or_default();
             endpoints.push(shown);
         }
         json!({

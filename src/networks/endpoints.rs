@@ -31,6 +31,7 @@ pub(super) fn asked(network: &config::Network) -> Vec<EndpointConfig> {
 
 fn endpoint(of: &config::Endpoint) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(&of.name, Secret::new(of.url.reveal().as_str()), of.operator.clone());
+    kind(of).clone_into(&mut endpoint.kind);
     endpoint.ws = of.ws.as_ref().map(|url| Secret::new(url.reveal().as_str()));
     endpoint.max_rps = of.max_rps.and_then(NonZeroU32::new);
     endpoint.burst = of.burst.and_then(NonZeroU32::new);

@@ -1,5 +1,7 @@
 //! What only Stellar networks know: their files, addresses with a number inside, memos, and payment links.
 
+use std::collections::BTreeMap;
+
 use amn_core::block::{Address, Hash, Height, Kind, NetworkId, Reference, TxHash};
 use amn_core::explained::{Explained, Move};
 use amn_core::money::Amount;
@@ -127,6 +129,18 @@ pub(super) fn facts(network: &SorobanNetwork, config: &config::Network) -> Value
         "passphrase": network.passphrase,
         "protocol_max": amn_soroban::ledger::PROTOCOL_MAX,
     })
+}
+
+/// What each endpoint last said of itself.
+pub(super) fn reach(source: &SorobanSource) -> BTreeMap<String, Value> {
+    let said = source.nodes().into_iter().map(|node| {
+        let said = json!({
+            "latest": node.latest_ledger, "oldest": node.oldest_ledger, "protocol": node.protocol,
+            "retention": node.retention,
+        });
+        (node.endpoint, said)
+    });
+    said.collect()
 }
 
 pub(super) fn to_pay(

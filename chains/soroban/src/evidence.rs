@@ -62,6 +62,29 @@ pub enum Lie {
     ValueSignature { sequence: u32, validator: String },
 }
 
+impl Lie {
+    /// Its name in one word: for a log's field, a metric's label, a table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HeaderHash { .. } => "header_hash",
+            Self::Unlinked { .. } => "unlinked",
+            Self::CloseTime { .. } => "close_time",
+            Self::TransactionSet { .. } => "transaction_set",
+            Self::NotEmpty { .. } => "not_empty",
+            Self::SetOfOtherParent { .. } => "set_of_other_parent",
+            Self::Results { .. } => "results",
+            Self::ResultCount { .. } => "result_count",
+            Self::ResultOfOther { .. } => "result_of_other",
+            Self::Repeated { .. } => "repeated",
+            Self::ResultOfOtherKind { .. } => "result_of_other_kind",
+            Self::OperationCount { .. } => "operation_count",
+            Self::Events { .. } => "events",
+            Self::ValueSignature { .. } => "value_signature",
+        }
+    }
+}
+
 /// A ledger whose content is what its hash says.
 #[derive(Clone, Debug)]
 pub struct Verified {

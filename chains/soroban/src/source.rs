@@ -120,7 +120,8 @@ impl Shared {
 
     /// Whether one operator's word was accepted: where there is no other, or nothing asks for one.
     fn one_is_enough(&self) -> bool {
-        self.operators() < 2 || self.network.facts.rewind_operators < 2
+        let facts = &self.network.facts;
+        self.operators() < 2 || facts.rewind_operators.max(facts.policy.require.operators.unwrap_or(1)) < 2
     }
 
     /// Whoever may be asked, best first.
@@ -160,7 +161,10 @@ impl Shared {
         }
         let mut last = last.min(latest);
         // The newest was given when it was asked for.
-        let head = self.memory.head().filter(|head| head.by == ask.endpoint.name() && head.header.at.height.0 == u64::from(last));
+        let head = self
+            .memory
+            .head()
+            .filter(|head| head.by == ask.endpoint.name() && head.header.at.height.0 == u64::from(last));
         let mut pages = Vec::new();
         if let Some(head) = head {
             last -= 1;
@@ -176,6 +180,11 @@ impl Shared {
                             return Err(Trouble::Failed(format!("one ledger is too much for it: {why}")));
                         }
                         count /= 2;
+                    }
+                    // Another may be quicker; it is asked for less the next time.
+                    Err(Trouble::TimedOut(why)) => {
+                        self.memory.shrink(ask.endpoint, count);
+                        return Err(Trouble::TimedOut(why));
                     }
                     answer => break answer?,
                 }
@@ -205,7 +214,14 @@ impl Shared {
     }
 
     /// What was read and is backed: remembered for attestations, and handed on.
-    fn segment(&self, on: BlockRef, mut shown: Shown, backed: backing::Backed, by: &Operator, watch: &Watch) -> Option<Segment> {
+    fn segment(
+        &self,
+        on: BlockRef,
+        mut shown: Shown,
+        backed: backing::Backed,
+        by: &Operator,
+        watch: &Watch,
+    ) -> Option<Segment> {
         shown.blocks.truncate(backed.count);
         shown.steps.truncate(backed.count);
         let mut attestations = self.attestations();
@@ -275,7 +291,8 @@ impl Shared {
         }
         let count = count.min(latest - first + 1);
         let answer = ask.page(first, count).await?;
-        let wanted = Wanted { network: self.network.clone(), watch: watch.clone(), on: None, first, at_most: count as usize };
+        let wanted =
+            Wanted { network: self.network.clone(), watch: watch.clone(), on: None, first, at_most: count as usize };
         match page::read(wanted, Stock::Pages(vec![answer])).await {
             Err(Trouble::Lacks(what)) => Err(ask.why_not(first, what).await),
             shown => {

@@ -41,8 +41,8 @@ pub struct Asker<'a, N = EvmNetwork> {
 pub async fn check(served: &Served, endpoint: &Endpoint, now: Timestamp) -> Found {
     let network = match served.kind() {
         Kind::Evm(network) => (**network).clone(),
-        Kind::Soroban(network) => {
-            let mut asker = Asker::new(served, endpoint, (**network).clone());
+        Kind::Soroban(source) => {
+            let mut asker = Asker::new(served, endpoint, source.network().clone());
             let is_ours = asker.all(now).await;
             asker.limits();
             return Found { lines: asker.lines, is_ours };

@@ -4,6 +4,7 @@ mod clawback;
 mod crash;
 mod forgets;
 mod ground;
+mod payment;
 mod play;
 #[path = "../../../chains/soroban/tests/it/readings.rs"]
 mod readings;

@@ -74,7 +74,7 @@ impl Ask<'_> {
         };
         match error {
             RpcError::Split { .. } => Err(Trouble::TooMuch(format!("{count} ledgers are too much for it"))),
-            RpcError::TryOther { timed_out: true, detail } => Err(Trouble::TooMuch(detail)),
+            RpcError::TryOther { timed_out: true, detail } => Err(Trouble::TimedOut(detail)),
             RpcError::NotYet(_) | RpcError::Pruned(_) | RpcError::Rejected { .. } | RpcError::TryOther { .. } => {
                 Err(self.why_not(first, error.to_string()).await)
             }
@@ -87,7 +87,9 @@ impl Ask<'_> {
         match self.health().await {
             Ok(range) if range.latest < first => Trouble::NotYet(format!("its newest ledger is {}", range.latest)),
             Ok(range) if range.oldest > first => Trouble::Pruned(format!("its oldest ledger is {}", range.oldest)),
-            Ok(range) => Trouble::Lacks(format!("it has ledgers {} to {}, and for {first}: {what}", range.oldest, range.latest)),
+            Ok(range) => {
+                Trouble::Lacks(format!("it has ledgers {} to {}, and for {first}: {what}", range.oldest, range.latest))
+            }
             Err(_) => Trouble::Failed(what),
         }
     }

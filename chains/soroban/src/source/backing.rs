@@ -71,7 +71,9 @@ impl Shared {
             return self.contested(by, shown, other, *there).await.map(|()| whole);
         }
         let Some(last) = shown.tip() else { return Ok(whole) };
-        let waits = || Trouble::NotYet(format!("no second operator and no validators stand behind ledger {} yet", last.at.height));
+        let waits = || {
+            Trouble::NotYet(format!("no second operator and no validators stand behind ledger {} yet", last.at.height))
+        };
         if asked.behind == 0 && asked.silent.is_empty() && asked.pruned > 0 {
             // History that nobody else keeps. It must lead to what is backed, or nothing in it ever settles.
             return Ok(whole);
@@ -95,7 +97,8 @@ impl Shared {
         }
         let there = ask.header_once(height).await?;
         let count = usize::try_from(height.above(on.height)).unwrap_or(usize::MAX);
-        let same = count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
+        let same =
+            count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
         self.pool.note_said(other, there.at, None);
         Ok(if same { Word::Same(count) } else { Word::Other(there) })
     }

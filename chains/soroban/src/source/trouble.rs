@@ -28,6 +28,8 @@ pub enum Trouble {
     Undecodable(String),
     /// Ask for less: fewer ledgers, if there was more than one.
     TooMuch(String),
+    /// The same, though not now: it took its time to say so.
+    TimedOut(String),
     /// It did not answer, or with what is no answer.
     Failed(String),
 }
@@ -106,7 +108,7 @@ impl Verdict {
                 endpoint.remark(&why);
                 self.unread.push((endpoint.clone(), why));
             }
-            Trouble::TooMuch(why) | Trouble::Failed(why) => {
+            Trouble::TooMuch(why) | Trouble::TimedOut(why) | Trouble::Failed(why) => {
                 endpoint.remark(&why);
                 self.failed = said(why);
             }
@@ -139,7 +141,11 @@ impl Verdict {
         let nobody = || SourceError::Unavailable("every endpoint is distrusted or unusable".to_owned());
         let missing = all.saturating_sub(self.asked);
         let for_all = |why: String, halt: fn(String) -> SourceError| {
-            if missing == 0 { halt(why) } else { SourceError::Unavailable(format!("{why}; the others cannot be asked now")) }
+            if missing == 0 {
+                halt(why)
+            } else {
+                SourceError::Unavailable(format!("{why}; the others cannot be asked now"))
+            }
         };
         // A lie stands before an outage: a person must hear of it.
         let errors = [

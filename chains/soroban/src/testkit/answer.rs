@@ -56,7 +56,10 @@ impl View<'_> {
             match fault {
                 Fault::Error(code, message) => return Reply::Error(*code, (*message).to_owned()),
                 Fault::MethodQueue => {
-                    return Reply::Error(SYSTEM, format!("rpc queue for {method} surpassed queue limit of 1000 requests"));
+                    return Reply::Error(
+                        SYSTEM,
+                        format!("rpc queue for {method} surpassed queue limit of 1000 requests"),
+                    );
                 }
                 _ => {}
             }
@@ -212,9 +215,8 @@ impl View<'_> {
 
     fn page(&self, from: u64, upto: u64) -> Vec<Shown> {
         let bound = |height| u32::try_from(height).unwrap_or(u32::MAX);
-        let missing = |sequence: u32| {
-            self.faults.iter().any(|fault| matches!(fault, Fault::Missing(at) if *at == sequence))
-        };
+        let missing =
+            |sequence: u32| self.faults.iter().any(|fault| matches!(fault, Fault::Missing(at) if *at == sequence));
         let there = self.history.ledgers.range(bound(from)..=bound(upto)).filter(|(at, _)| !missing(**at));
         there.map(|(_, made)| self.show(made)).collect()
     }

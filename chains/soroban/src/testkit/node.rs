@@ -266,9 +266,7 @@ impl Served {
         };
         let id = &call["id"];
         let answer = match reply {
-            Reply::Result(result) => {
-                Http::new(200, format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"))
-            }
+            Reply::Result(result) => Http::new(200, format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}")),
             Reply::Error(code, message) => {
                 let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
                 Http::new(200, error.to_string())

@@ -10,7 +10,7 @@ mod readings;
 mod real_ledgers;
 mod scene;
 mod second_reader;
+mod source;
 mod support;
 mod tampering;
-mod uncommitted;
 mod victim;

@@ -6,9 +6,9 @@ use amn_soroban::decode;
 use amn_soroban::evidence::verify;
 use amn_soroban::ledger::Ledger;
 
-use amn_soroban::testkit::forge::Forged;
 use crate::second_reader;
 use crate::support::*;
+use amn_soroban::testkit::forge::Forged;
 
 /// Passes over each ledger.
 const ROUNDS: u32 = 100;
