@@ -11,6 +11,7 @@ pub mod event;
 mod fault;
 pub mod forge;
 mod history;
+pub mod lake;
 mod lookup;
 mod network;
 mod node;

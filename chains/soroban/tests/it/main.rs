@@ -3,6 +3,7 @@
 mod attested;
 mod http;
 mod invented;
+mod lake;
 mod measure;
 mod mutations;
 mod node;
