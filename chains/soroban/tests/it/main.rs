@@ -1,6 +1,7 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
 mod attested;
+mod faults;
 mod http;
 mod invented;
 mod lake;
