@@ -50,6 +50,7 @@ impl LedgerError {
             Self::TooLarge(_) => "too_large",
             Self::Undecodable(_) => "undecodable",
             Self::Protocol { .. } => "protocol",
+            Self::OutOfPlace { .. } => "out_of_place",
         }
     }
 }

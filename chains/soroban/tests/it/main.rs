@@ -2,10 +2,10 @@
 
 mod attested;
 mod faults;
+mod host;
 mod http;
 mod invented;
 mod lake;
-mod measure;
 mod mutations;
 mod node;
 mod readings;
