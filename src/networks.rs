@@ -300,3 +300,6 @@ fn check_identity(facts: &Facts, identity: &Identity) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

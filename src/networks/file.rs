@@ -93,7 +93,7 @@ impl AsRead {
     }
 }
 
-fn all_shipped() -> impl Iterator<Item = (&'static str, (&'static str, &'static str))> {
+pub(super) fn all_shipped() -> impl Iterator<Item = (&'static str, (&'static str, &'static str))> {
     let of = |family, (name, text): &(&'static str, &'static str)| (*name, (family, *text));
     let evm = amn_evm::networks::SHIPPED.iter().map(move |one| of("evm", one));
     evm.chain(amn_soroban::networks::SHIPPED.iter().map(move |one| of("soroban", one)))

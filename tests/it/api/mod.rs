@@ -10,4 +10,5 @@ mod nodes;
 mod openapi;
 mod rescans;
 mod stand;
+mod stellar;
 mod webhooks;

@@ -99,9 +99,7 @@ fn transaction(payment: Payment) -> Tx {
             let to = if astray { OTHER } else { escrow(intent) };
             Tx::of(PAYER).call(vec![ground::token().transfer(PAYER, to, i128::from(amount))])
         }
-        Form::Bumped => {
-            Tx::of(PAYER).memo(Memo::Id(number)).pay(plain(SHOP), &Asset::Native, amount).bumped_by(OTHER)
-        }
+        Form::Bumped => Tx::of(PAYER).memo(Memo::Id(number)).pay(plain(SHOP), &Asset::Native, amount).bumped_by(OTHER),
     };
     if fails { tx.fails() } else { tx }
 }

@@ -4,10 +4,11 @@ mod clawback;
 mod crash;
 mod forgets;
 mod ground;
+mod payment;
 mod play;
-mod real;
 #[path = "../../../chains/soroban/tests/it/readings.rs"]
 mod readings;
+mod real;
 mod scene;
 #[path = "../../../chains/soroban/tests/it/second_reader.rs"]
 mod second_reader;

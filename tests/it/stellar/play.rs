@@ -151,10 +151,8 @@ impl StellarPlay {
     /// The same, and until nothing waits to be delivered.
     pub async fn quiet(&self) {
         self.caught_up().await;
-        self.wait("something is not delivered", async || {
-            self.db.count("select count(*) from amn.delivery").await == 0
-        })
-        .await;
+        self.wait("something is not delivered", async || self.db.count("select count(*) from amn.delivery").await == 0)
+            .await;
     }
 
     async fn is_caught_up(&self) -> bool {

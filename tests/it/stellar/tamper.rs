@@ -52,14 +52,7 @@ struct Came {
 }
 
 fn victim() -> Victim {
-    Victim {
-        payer: PAYER,
-        shop: SHOP,
-        escrow: ESCROW,
-        asset: ground::usd(),
-        token: ground::token(),
-        amount: WHOLE,
-    }
+    Victim { payer: PAYER, shop: SHOP, escrow: ESCROW, asset: ground::usd(), token: ground::token(), amount: WHOLE }
 }
 
 /// A deposit as it is recorded: transaction, place in it, receiver, asset, amount, reference; its status and its owner.
@@ -88,7 +81,8 @@ impl Play {
         let history = Arc::new(Mutex::new(history));
         let share = || Node::share(history.clone());
         let (honest, other, liar) = (share().await.unwrap(), share().await.unwrap(), share().await.unwrap());
-        let [a, b, c] = [("a", &liar), ("b", &honest), ("c", &other)].map(|(name, node)| endpoint(name, &node.url(), name));
+        let [a, b, c] =
+            [("a", &liar), ("b", &honest), ("c", &other)].map(|(name, node)| endpoint(name, &node.url(), name));
         let endpoints = match stand {
             Stand::FirstOfThree => vec![a, b, c],
             Stand::LastOfThree => vec![b, c, a],

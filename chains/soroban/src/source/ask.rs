@@ -74,7 +74,7 @@ impl Ask<'_> {
         };
         match error {
             RpcError::Split { .. } => Err(Trouble::TooMuch(format!("{count} ledgers are too much for it"))),
-            RpcError::TryOther { timed_out: true, detail } => Err(Trouble::TooMuch(detail)),
+            RpcError::TryOther { timed_out: true, detail } => Err(Trouble::TimedOut(detail)),
             RpcError::NotYet(_) | RpcError::Pruned(_) | RpcError::Rejected { .. } | RpcError::TryOther { .. } => {
                 Err(self.why_not(first, error.to_string()).await)
             }

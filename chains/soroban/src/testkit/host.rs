@@ -107,7 +107,10 @@ pub fn names() -> Result<Vec<String>, String> {
     for entry in std::fs::read_dir(&folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str());
-        names.extend(name.filter(|name| *name != "cast" && path.extension().is_some_and(|kind| kind == "json")).map(str::to_owned));
+        names.extend(
+            name.filter(|name| *name != "cast" && path.extension().is_some_and(|kind| kind == "json"))
+                .map(str::to_owned),
+        );
     }
     names.sort();
     Ok(names)

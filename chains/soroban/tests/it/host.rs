@@ -180,7 +180,7 @@ fn invented_events_are_those_of_the_real_contract() {
     let id = || ScVal::U64(4242);
     let invented = [
         ("account-to-contract", usdc.transfer(payer, till, sum)),
-            ("native-to-contract", xlm.transfer(payer, till, sum)),
+        ("native-to-contract", xlm.transfer(payer, till, sum)),
         ("to-muxed-account", usdc.transfer_with(payer, shop, sum, id())),
         ("to-muxed-contract", usdc.transfer_with(payer, till, sum, id())),
         ("mint-to-contract", usdc.mint(till, sum)),

@@ -1,0 +1,99 @@
+//! One payment from the ledger to the webhook: XLM by a memo that nobody chose, and what its payer and its
+//! receiver are told on the way.
+
+use amn_soroban::address::{Place, muxed};
+use amn_soroban::testkit::{self, Tx, plain};
+use serde_json::{Value, json};
+use stellar_xdr::{Asset, Memo};
+
+use super::ground::{self, ESCROW, OTHER, PAYER, SHOP, WHOLE};
+use super::play::{Setting, StellarPlay};
+
+async fn play() -> StellarPlay {
+    let require = r#"{ inclusion = "proven", operators = 2, attestations = 2 }"#;
+    StellarPlay::with(Setting { require, ..Setting::default() }).await
+}
+
+fn number(intent: &Value) -> u64 {
+    intent["reference"].as_str().unwrap().strip_prefix("id:").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn xlm_by_memo_is_detected_attested_confirmed_and_told_to_the_receiver() {
+    let play = play().await;
+    let (first, second) = (play.intent(json!({})).await, play.intent(json!({})).await);
+    assert_ne!(first["reference"], second["reference"], "one account, two intents");
+    // One payer writes the number as a memo, the other's wallet knows muxed addresses.
+    let by_memo = Tx::of(PAYER).memo(Memo::Id(number(&first))).pay(plain(SHOP), &Asset::Native, WHOLE);
+    let by_address = Tx::of(OTHER).pay(testkit::muxed(SHOP, number(&second)), &Asset::Native, WHOLE);
+    play.close(&[by_memo, by_address]);
+    play.caught_up().await;
+    assert_eq!(play.now(&first).await["status"], "detected", "nobody has attested the newest ledger yet");
+    for _ in 0..2 {
+        play.close(&[]);
+        play.caught_up().await;
+    }
+    play.quiet().await;
+    for intent in [&first, &second] {
+        assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"]);
+        let body = play.bodies(intent).pop().unwrap();
+        let deposit = &body["deposits"][0];
+        assert_eq!(
+            (&deposit["amount"], &deposit["evidence"]),
+            (&json!("10000000"), &json!({ "attestations": 2, "inclusion": "proven", "operators": 2 }))
+        );
+        assert_eq!((&body["intent"]["reference"], &body["intent"]["shortfall"]), (&intent["reference"], &json!("0")));
+        assert_eq!(body["network"]["chain"], "stellar:stories");
+    }
+    let told = play.daemon.api().get(&format!("/v1/networks/{}", ground::NETWORK)).await.unwrap();
+    assert_eq!(told["facts"]["passphrase"], ground::PASSPHRASE);
+    play.wait("the daemon does not say how far its nodes reach", async || {
+        let told = play.daemon.api().get(&format!("/v1/networks/{}", ground::NETWORK)).await.unwrap();
+        told["endpoints"].as_array().unwrap().iter().all(|node| node["reach"]["oldest"] == 1_001)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_contract_is_paid_at_its_wide_address_and_alone() {
+    let play = play().await;
+    let at = |place: Place, more: Value| {
+        let mut asked = json!({ "address": place.spell().as_str(), "asset": ground::asset("USD") });
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        asked
+    };
+    let shared = Place::Contract([0xe6; 32]);
+    let alone = play.intent(at(ESCROW, json!({}))).await;
+    let numbered = play.intent(at(shared, json!({ "reference": "fresh" }))).await;
+    assert_eq!(numbered["pay_to"]["muxed_address"], muxed(shared, number(&numbered)));
+    let (token, amount) = (ground::token(), i128::from(WHOLE));
+    let id = stellar_xdr::ScVal::U64(number(&numbered));
+    let data = [token.transfer(PAYER, ESCROW, amount), token.transfer_with(PAYER, shared, amount, id)];
+    play.close(&data.map(|event| Tx::of(PAYER).call(vec![event])));
+    for _ in 0..2 {
+        play.close(&[]);
+    }
+    play.quiet().await;
+    for intent in [&alone, &numbered] {
+        assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"], "{}", play.log());
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_says_two_things_is_told_as_nobodys_with_its_reason() {
+    let play = play().await;
+    let intent = play.intent(json!({})).await;
+    let both =
+        Tx::of(PAYER).memo(ground::text("thanks")).pay(testkit::muxed(SHOP, number(&intent)), &Asset::Native, WHOLE);
+    play.close(&[both]);
+    for _ in 0..2 {
+        play.close(&[]);
+    }
+    play.quiet().await;
+    assert_eq!(play.told(&intent), Vec::<String>::new());
+    let told = play.receiver.delivered().into_iter().map(|heard| heard.json());
+    let unmatched: Vec<_> = told.filter(|body| body["event"] == "deposit.unmatched").collect();
+    assert_eq!(unmatched.len(), 1, "{}", play.log());
+    assert_eq!(unmatched[0]["reason"], "contradictory_reference");
+    assert_eq!(unmatched[0]["deposits"][0]["amount"], "10000000");
+}
