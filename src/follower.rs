@@ -334,8 +334,9 @@ impl<S: ChainSource> Follower<S> {
         }
         self.proved_at = now;
         let mut asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        // Which tier a deposit is judged by is not known here: the most that any asks for.
         let tiers = self.policy.iter().flat_map(|policy| &policy.tiers);
-        asked.attestations = tiers.fold(asked.attestations, |most, tier| most.max(tier.require.attestations));
+        asked.attestations = tiers.filter_map(|tier| tier.require.attestations).chain(asked.attestations).max();
         let short = network::short_of_evidence(&self.parts.pool, &self.network(), &asked).await?;
         if short.is_empty() {
             return Ok(());

@@ -340,8 +340,7 @@ pub async fn short_of_evidence(
     asked: &amn_core::confirmation::Require,
 ) -> Result<Vec<(amn_core::block::TransferId, amn_core::block::BlockRef)>, StoreError> {
     let proven = asked.inclusion == Some(amn_core::block::Inclusion::Proven);
-    let operators = asked.operators.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
-    let attestations = asked.attestations.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
+    let count = |asked: Option<u32>| asked.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
     let rows = sqlx::query!(
         r#"
         select s.id as "id!", s.tx_hash as "tx_hash!: Vec<u8>", s.kind as "kind!", s.index_in_tx as "index_in_tx!",
@@ -352,7 +351,8 @@ pub async fn short_of_evidence(
           left join amn.intent i on i.id = d.intent_id
           where d.network_id = $1 and d.status = 'seen'
             and (($2 and d.inclusion = 'reported' and d.kind <> 'internal') or (not d.linked and cardinality(d.operators) < $3)
-              or coalesce(d.attestations, 0) < greatest($4, (i.require ->> 'attestations')::integer))
+              -- What an intent asks for by itself is asked for as well.
+              or coalesce(d.attestations, 0) < greatest($4, coalesce((i.require ->> 'attestations')::integer, 0)))
           union all
           -- What is asked about a transaction is asked by any name within it.
           select c.id, c.tx_hash, 'token', 0, c.block_height, c.block_hash, c.changed_at
@@ -366,8 +366,8 @@ pub async fn short_of_evidence(
         "#,
         network.as_str(),
         proven,
-        operators,
-        attestations,
+        count(asked.operators),
+        count(asked.attestations),
     )
     .fetch_all(pool)
     .await?;
