@@ -12,23 +12,22 @@ use std::time::Duration;
 use amn_core::block::{NetworkId, Operator};
 use bytes::Bytes;
 use futures_util::future::join_all;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use serde::Serialize;
 
 use crate::answer::Answer;
-use crate::config::EndpointConfig;
+use crate::config::{EndpointConfig, JSON_RPC};
 use crate::doorbell::{Doorbell, Heard};
 use crate::error::{ConfigError, RpcError};
 use crate::heads::Heads;
-use crate::http;
 use crate::limits::Limits;
-use crate::replies;
 use crate::secret::Secret;
 use crate::shown::{Redactor, shown_url};
 use crate::standing::Standing;
 use crate::time::Time;
 use crate::transport::{Road, Sent};
+use crate::{folder, http, replies};
 use pass::{Pass, blame, distinct};
 
 /// Questions in one request: every provider that takes batches takes this many.
@@ -77,7 +76,11 @@ impl Endpoint {
         place: usize,
     ) -> Result<Self, ConfigError> {
         let wrong = |what: &str| ConfigError::Endpoint { name: config.name.clone(), what: what.to_owned() };
-        let url = parse_url(&config.url, ["http", "https"]).ok_or_else(|| wrong("url is not http(s)://host…"))?;
+        let url = match folder_of(&config.url) {
+            Some(folder) if config.kind != JSON_RPC => folder,
+            Some(_) => return Err(wrong("url is a folder, which answers no calls")),
+            None => parse_url(&config.url, ["http", "https"]).ok_or_else(|| wrong("url is not http(s)://host…"))?,
+        };
         let mut redactor = Redactor::default();
         redactor.learn_url(&url);
         if let Some(ws) = &config.ws {
@@ -216,6 +219,16 @@ impl Endpoint {
         outcome
     }
 
+    /// Takes a file as it is, of whatever bytes: from a server that keeps files, or from a folder (`file:///…`). One
+    /// that is not there is [`RpcError::NotYet`]. See [`Self::get`].
+    pub async fn file(&self, route: &'static str, path: &[&str]) -> Result<Bytes, RpcError> {
+        let sent = Outgoing::File(self.address(path, &[]));
+        let reply = self.exchange(self.pass(&[route])?, &[route], sent).await?;
+        let outcome = replies::file(route, &reply.http).map_err(|error| self.cleaned(error));
+        reply.pass.settle(&[(route, outcome.as_ref().err())], reply.took);
+        outcome
+    }
+
     fn address(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.url.clone();
         // An address without a path to add to is no http(s) address, and those were refused.
@@ -300,8 +313,21 @@ impl Endpoint {
                 (self.client.post(url.clone()).body(body.clone()), self.written("POST", url, body))
             }
             Outgoing::Get(url) => (self.client.get(url.clone()), self.written("GET", url, &[])),
+            Outgoing::File(url) => (self.client.get(url.clone()).header(ACCEPT, "*/*"), self.written("GET", url, &[])),
         };
-        let live = http::exchange(request.headers(self.headers.clone()).timeout(self.timeout), self.body_max);
+        let request = request.headers(self.headers.clone()).timeout(self.timeout);
+        let live = async {
+            match &sent {
+                _ if self.url.scheme() != folder::SCHEME => http::exchange(request, self.body_max).await,
+                Outgoing::Get(file) | Outgoing::File(file) => {
+                    folder::read(&self.url, file, self.body_max, self.timeout).await
+                }
+                Outgoing::Post(..) => {
+                    let detail = "a folder answers no calls".to_owned();
+                    Err(http::Fault::Transport { timed_out: false, detail })
+                }
+            }
+        };
         let (outcome, took) = self.around.road.exchange(&self.name, written, &self.redactor, live).await;
         // A tape tells how long it took; a clock that is moved by hand knows of no time in between.
         let took = took.unwrap_or_else(|| self.around.time.now().saturating_duration_since(asked_at));
@@ -390,6 +416,8 @@ struct Question<'a, P: ?Sized> {
 enum Outgoing {
     Post(Url, Bytes),
     Get(Url),
+    /// The same where whatever comes is the answer.
+    File(Url),
 }
 
 /// The id of a question follows from what is asked, so that a reply to another question is noticed and a recorded one
@@ -409,6 +437,11 @@ struct Timed<'a> {
 
 fn encode(question: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, RpcError> {
     serde_json::to_vec(question).map_err(|error| RpcError::Rejected { code: 0, message: error.to_string() })
+}
+
+/// A folder of this machine, named as such.
+fn folder_of(url: &Secret) -> Option<Url> {
+    Url::parse(url.expose()).ok().filter(|url| url.scheme() == folder::SCHEME && folder::path_of(url).is_some())
 }
 
 fn parse_url(url: &Secret, schemes: [&str; 2]) -> Option<Url> {

@@ -23,6 +23,7 @@ mod breaker;
 mod choice;
 mod classify;
 mod envelope;
+mod folder;
 mod heads;
 mod http;
 mod limits;

@@ -1,5 +1,7 @@
 //! From a body to answers: every reply belongs to exactly one question, and says one thing.
 
+use bytes::Bytes;
+
 use crate::answer::Answer;
 use crate::envelope::{self, Envelope};
 use crate::error::RpcError;
@@ -30,6 +32,17 @@ pub(crate) fn rest(route: &str, http: &http::Reply) -> Result<Answer, RpcError> 
     match whole {
         Ok(_) => Ok(Answer::new(http.body.clone())),
         Err(fault) => Err(malformed(fault.what())),
+    }
+}
+
+/// A file: the whole body, of whatever bytes.
+pub(crate) fn file(route: &str, http: &http::Reply) -> Result<Bytes, RpcError> {
+    match http.status {
+        200 => Ok(http.body.clone()),
+        404 | 410 => Err(RpcError::NotYet(format!("HTTP {}: there is no such file", http.status))),
+        // A part of a file, or nothing, where the whole was asked for.
+        status @ 201..300 => Err(malformed(&format!("HTTP {status} instead of a file"))),
+        _ => Err(by_status(route, http, "no file")),
     }
 }
 

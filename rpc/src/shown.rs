@@ -21,9 +21,9 @@ pub(crate) fn shorten(text: &str) -> String {
     line
 }
 
-/// `https://host`, without user, port, path or query.
+/// `https://host`, without user, port, path or query; of a folder only that it is one.
 pub(crate) fn shown_url(url: &Url) -> String {
-    format!("{}://{}", url.scheme(), url.host_str().unwrap_or("?"))
+    format!("{}://{}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
 /// The parts of our configuration that a node may repeat in its messages and that nobody else should read.

@@ -151,6 +151,12 @@ pub fn verify(network: &SorobanNetwork, ledger: Ledger, on: Option<BlockRef>) ->
     Ok(Verified { header: Header { at, parent: parent.hash, time }, protocol, upgrade, applied, attester })
 }
 
+/// Whether the signature under the value holds, by itself: for whoever measures.
+#[cfg(feature = "testkit")]
+pub(crate) fn signature_holds(network: &SorobanNetwork, header: &stellar_xdr::LedgerHeader) -> bool {
+    attestation::of_value(network, header.ledger_seq, &header.scp_value).is_ok()
+}
+
 fn transaction_set(ledger: &Ledger, buffer: &mut Vec<u8>) -> Result<(), Lie> {
     let (sequence, value) = (ledger.sequence(), &ledger.header().scp_value);
     if ledger.set.parent() != ledger.header().previous_ledger_hash.0 {
@@ -269,6 +275,23 @@ impl Applied {
             let computed = commitment::events(returned, events, buffer);
             (hash.0 != computed.0).then_some((Hash(hash.0), computed))
         })
+    }
+
+    /// What each contract call that succeeded is hashed over.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn committed_calls(&self) -> Vec<(Option<ScVal>, Vec<ContractEvent>)> {
+        let Some(success) = self.success() else { return Vec::new() };
+        let called = |result: &OperationResult| {
+            matches!(
+                result,
+                OperationResult::OpInner(OperationResultTr::InvokeHostFunction(InvokeHostFunctionResult::Success(_)))
+            )
+        };
+        let calls = (0..success.results.len()).filter(|operation| success.results.get(*operation).is_some_and(called));
+        calls
+            .map(|operation| self.contract_meta(operation))
+            .map(|(returned, events)| (returned.cloned(), events.to_vec()))
+            .collect()
     }
 
     /// What a contract call is said to have returned, and its events.

@@ -2,12 +2,16 @@
 //!
 //! Reading tells what is said; [`crate::evidence::verify`] tells whether it can be true.
 
+mod batch;
+
+pub use batch::Batch;
+
 use amn_core::block::{BlockRef, Hash, Height};
 use amn_core::timestamp::Timestamp;
 use stellar_xdr::{
-    GeneralizedTransactionSet, LedgerCloseMeta, LedgerCloseMetaBatch, LedgerHeader, LedgerHeaderHistoryEntry,
-    LedgerUpgrade, Limits, ReadXdr, StellarValue, StellarValueExt, TransactionEnvelope, TransactionMeta,
-    TransactionPhase, TransactionResultPair, TransactionSet, TxSetComponent, VecM,
+    GeneralizedTransactionSet, LedgerCloseMeta, LedgerHeader, LedgerHeaderHistoryEntry, LedgerUpgrade, Limits, ReadXdr,
+    StellarValue, StellarValueExt, TransactionEnvelope, TransactionMeta, TransactionPhase, TransactionResultPair,
+    TransactionSet, TxSetComponent, VecM,
 };
 
 /// The newest protocol whose ledgers this binary reads. A newer one may move money in ways it does not see.
@@ -33,6 +37,9 @@ pub enum LedgerError {
     Undecodable(String),
     #[error("ledger {sequence} speaks protocol {protocol}; this binary reads up to {PROTOCOL_MAX}")]
     Protocol { sequence: u32, protocol: u32 },
+    /// One of another height than the place it is found at.
+    #[error("ledger {found} stands where ledger {expected} belongs")]
+    OutOfPlace { expected: u32, found: u32 },
 }
 
 impl LedgerError {
@@ -43,6 +50,7 @@ impl LedgerError {
             Self::TooLarge(_) => "too_large",
             Self::Undecodable(_) => "undecodable",
             Self::Protocol { .. } => "protocol",
+            Self::OutOfPlace { .. } => "out_of_place",
         }
     }
 }
@@ -77,16 +85,10 @@ impl Ledger {
         Self::of(meta)
     }
 
-    /// Reads a file of a data lake, already decompressed: one or more ledgers (SEP-54).
+    /// Reads a file of a data lake, already decompressed: one or more ledgers (SEP-54). Each has the bounds of a
+    /// ledger; see [`Batch`] for reading only some.
     pub fn decode_batch(bytes: &[u8]) -> Result<Vec<Self>, LedgerError> {
-        let batch = LedgerCloseMetaBatch::from_xdr(bytes, limits(bytes)?).map_err(undecodable)?;
-        let (first, last) = (batch.start_sequence, batch.end_sequence);
-        let ledgers: Vec<Self> =
-            Vec::from(batch.ledger_close_metas).into_iter().map(Self::of).collect::<Result<_, _>>()?;
-        if !ledgers.iter().map(Self::sequence).eq(first..=last) {
-            return Err(LedgerError::Undecodable(format!("the file names ledgers {first} to {last} and holds others")));
-        }
-        Ok(ledgers)
+        Batch::open(bytes)?.collect()
     }
 
     fn of(meta: LedgerCloseMeta) -> Result<Self, LedgerError> {

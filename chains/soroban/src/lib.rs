@@ -7,6 +7,7 @@ pub mod address;
 pub mod asset;
 pub mod decode;
 pub mod evidence;
+pub mod lake;
 pub mod ledger;
 pub mod networks;
 pub mod reference;

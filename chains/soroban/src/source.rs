@@ -8,6 +8,7 @@
 mod ask;
 mod attested;
 mod backing;
+mod history;
 mod identity;
 mod memory;
 mod page;
@@ -15,7 +16,7 @@ mod trouble;
 mod wire;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
 use amn_core::money::Amount;
@@ -24,6 +25,7 @@ use amn_rpc::config::JSON_RPC;
 use amn_rpc::{Endpoint, Pool};
 
 use crate::evidence::Attestations;
+use crate::lake::Lake;
 use crate::networks::SorobanNetwork;
 use ask::{Ask, number};
 use memory::Memory;
@@ -45,6 +47,8 @@ pub struct SorobanSource(Arc<Shared>);
 struct Shared {
     pool: Pool,
     network: Arc<SorobanNetwork>,
+    /// Where history lies that nodes no longer have.
+    lakes: OnceLock<Vec<Lake>>,
     memory: Memory,
     /// By the ledgers that were read last.
     attestations: Mutex<Attestations>,
@@ -69,10 +73,23 @@ impl SorobanSource {
         Self(Arc::new(Shared {
             pool,
             network: Arc::new(network),
+            lakes: OnceLock::new(),
             memory: Memory::default(),
             attestations: Mutex::default(),
             counted: attested::Counted::default(),
         }))
+    }
+
+    /// The same with data lakes to read from, in the order in which they are to be asked. They are given once.
+    #[must_use]
+    pub fn with_lakes(self, lakes: Vec<Lake>) -> Self {
+        self.0.lakes.get_or_init(|| lakes);
+        self
+    }
+
+    #[must_use]
+    pub fn lakes(&self) -> &[Lake] {
+        self.0.lakes()
     }
 
     #[must_use]
@@ -114,6 +131,10 @@ impl Shared {
         self.pool.endpoints().iter().filter(|endpoint| endpoint.kind() == JSON_RPC)
     }
 
+    fn lakes(&self) -> &[Lake] {
+        self.lakes.get().map_or(&[], Vec::as_slice)
+    }
+
     fn operators(&self) -> usize {
         self.nodes().map(|endpoint| endpoint.operator()).collect::<BTreeSet<_>>().len()
     }
@@ -147,7 +168,7 @@ impl Shared {
             false if self.operators() < 2 => Garbled::Alone(self.memory.garbled(at)),
             _ => Garbled::AmongOthers,
         };
-        verdict.error(self.nodes().count(), garbled)
+        verdict.error(self.nodes().count() + self.lakes().len(), garbled)
     }
 
     /// Ledgers on `on` as one endpoint has them, proven.
@@ -247,6 +268,10 @@ impl Shared {
     async fn read_on(&self, on: BlockRef, up_to: Height, watch: &Watch) -> Result<Segment, SourceError> {
         let next = on.height.next();
         let mut verdict = Verdict::default();
+        let lakes_first = self.prefers_lakes(on);
+        if lakes_first && let Some(segment) = self.read_on_from_lakes(on, up_to, watch, &mut verdict).await {
+            return Ok(segment);
+        }
         // Whoever has the first of what is asked for can say whether it stands on ours.
         for endpoint in self.endpoints_at(up_to.min(next)) {
             let read = async {
@@ -266,6 +291,12 @@ impl Shared {
                 }
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
+        }
+        if !lakes_first
+            && verdict.lacks_history()
+            && let Some(segment) = self.read_on_from_lakes(on, up_to, watch, &mut verdict).await
+        {
+            return Ok(segment);
         }
         Err(self.error(verdict, next))
     }
@@ -327,6 +358,14 @@ impl Shared {
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
         }
+        if verdict.lacks_history()
+            && let Some((shown, lake)) = self.one_from_lakes(height, watch, &mut verdict).await
+            && let Some(mut block) = shown.blocks.into_iter().next()
+        {
+            block.evidence.operators = BTreeSet::from([lake.operator().clone()]);
+            block.evidence.attestations = Some(self.attestations().of(block.header.at));
+            return Ok(block);
+        }
         Err(self.error(verdict, height))
     }
 }
@@ -353,6 +392,11 @@ impl ChainSource for SorobanSource {
                 Ok(header) => return Ok(header),
                 Err(trouble) => verdict.add(&endpoint, trouble),
             }
+        }
+        if verdict.lacks_history()
+            && let Some(header) = self.0.header_from_lakes(height, &mut verdict).await
+        {
+            return Ok(header);
         }
         Err(self.0.error(verdict, height))
     }

@@ -95,6 +95,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["throttled"], Means::Rate),
     says(&["capacity exceeded"], Means::Rate),
     says(&["queue limit"], Means::Rate),
+    // Stores of files, with a status of 503.
+    says(&["reduce your request rate"], Means::Rate),
     // History that is gone. Above what is not there yet, whose words are wider.
     says(&["missing trie node"], Means::Pruned),
     says(&["pruned"], Means::Pruned),

@@ -5,6 +5,7 @@
 mod bell;
 mod breaker;
 mod failover;
+mod files;
 mod hostile;
 mod listener;
 mod node;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use amn_core::block::{BlockRef, Evidence, Header, Inclusion};
+use amn_core::block::{BlockRef, Evidence, Header, Height, Inclusion};
 use amn_core::source::Watch;
 use amn_core::timestamp::Timestamp;
 
@@ -15,6 +15,9 @@ use crate::evidence::COUNTED_ABOVE;
 /// Ledgers whose attestations are counted page by page at a time: a deposit older than what is remembered asks for it,
 /// after a restart.
 const COUNTED_MAX: usize = 256;
+
+/// A ledger, and the organisation that built it.
+type Step = (Header, Option<Arc<str>>);
 
 /// Who attested ledgers that are older than what is remembered of the chain, as far as was read.
 #[derive(Debug, Default)]
@@ -59,29 +62,40 @@ impl Shared {
         {
             return counted(&count);
         }
-        for endpoint in self.endpoints_at(count.through.height.next()) {
-            match self.above(&endpoint, count.through).await {
-                Ok(steps) => {
-                    for (header, organisation) in steps {
-                        count.through = header.at;
-                        count.who.extend(organisation);
-                    }
-                    self.counted.keep(block, count.clone());
-                    break;
-                }
-                Err(Trouble::Lie(why)) => endpoint.distrust(why),
-                // Who stands on another ledger is for the vouchers to say.
-                Err(_) => {}
+        if let Some(steps) = self.next_above(count.through).await {
+            for (header, organisation) in steps {
+                count.through = header.at;
+                count.who.extend(organisation);
             }
+            self.counted.keep(block, count.clone());
         }
         counted(&count)
     }
 
-    async fn above(
-        &self,
-        endpoint: &Arc<amn_rpc::Endpoint>,
-        on: BlockRef,
-    ) -> Result<Vec<(Header, Option<Arc<str>>)>, Trouble> {
+    /// The ledgers that follow, from whoever has them.
+    async fn next_above(&self, on: BlockRef) -> Option<Vec<Step>> {
+        let mut gone = false;
+        for endpoint in self.endpoints_at(on.height.next()) {
+            match self.above(&endpoint, on).await {
+                Ok(steps) => return Some(steps),
+                Err(Trouble::Lie(why)) => endpoint.distrust(why),
+                Err(Trouble::Pruned(_)) => gone = true,
+                // Who stands on another ledger is for the vouchers to say.
+                Err(_) => {}
+            }
+        }
+        for lake in self.lakes().iter().filter(|_| gone) {
+            let up_to = Height(on.height.0.saturating_add(u64::from(PAGE_MAX)));
+            match self.read_lake(lake, Some(on), on.height.next(), up_to, PAGE_MAX, &Watch::default()).await {
+                Ok(shown) => return Some(shown.steps),
+                Err(Trouble::Lie(why)) => lake.distrust(why),
+                Err(_) => {}
+            }
+        }
+        None
+    }
+
+    async fn above(&self, endpoint: &Arc<amn_rpc::Endpoint>, on: BlockRef) -> Result<Vec<Step>, Trouble> {
         let ask = self.ask(endpoint);
         let first = number(on.height.next())?;
         let latest = ask.range_to(first.saturating_add(PAGE_MAX - 1)).await?.latest;

@@ -20,7 +20,8 @@ use super::{PAGE_MAX, Shared};
 /// robbed of its keys.
 const ORGANISATIONS: usize = 2;
 
-/// Ledgers' time that a second word is waited for where no validators are known.
+/// Ledgers' time that a second word is waited for where no validators are known; whoever else is there but distrusted
+/// is not waited for.
 const WAITED_LEDGERS: u64 = 3;
 
 /// How much of a stretch is backed.
@@ -48,12 +49,14 @@ impl Shared {
         if self.one_is_enough() {
             return Ok(whole);
         }
-        let mut asked = Asked::default();
-        for other in self.others(by.operator()) {
+        let (mut asked, others) = (Asked::default(), self.others(by.operator()));
+        let nobody = others.is_empty();
+        for other in others {
             match self.compare(&other, on, shown).await {
                 Ok(Word::Same(count)) => {
                     let operators = BTreeSet::from([other.operator().clone()]);
                     self.contradicted(&asked.against, by, &other);
+                    self.memory.heard();
                     return Ok(Backed { count, operators, alone: false });
                 }
                 Ok(Word::Other(there)) => asked.against.push((other, there)),
@@ -70,20 +73,17 @@ impl Shared {
         if let Some((other, there)) = asked.against.first() {
             return self.contested(by, shown, other, *there).await.map(|()| whole);
         }
-        let Some(last) = shown.tip() else { return Ok(whole) };
-        let waits = || {
-            Trouble::NotYet(format!("no second operator and no validators stand behind ledger {} yet", last.at.height))
-        };
         if asked.behind == 0 && asked.silent.is_empty() && asked.pruned > 0 {
             // History that nobody else keeps. It must lead to what is backed, or nothing in it ever settles.
             return Ok(whole);
         }
-        if self.organisations_asked().is_some() {
-            return Err(waits());
-        }
         let patience = Duration::from_millis(self.network.facts.block_time_ms.saturating_mul(WAITED_LEDGERS));
-        let next = BlockRef { height: on.height.next(), ..on };
-        if self.memory.waited_for(next, patience, self.pool.time().now()) { Ok(whole) } else { Err(waits()) }
+        let waited = || nobody || self.memory.waited(patience, self.pool.time().now());
+        if self.organisations_asked().is_none() && waited() {
+            return Ok(whole);
+        }
+        let (last, silent) = (on.height.0.saturating_add(all as u64), asked.silent.join("; "));
+        Err(Trouble::NotYet(format!("no second operator and no validators stand behind ledger {last} yet {silent}")))
     }
 
     /// What another endpoint has at the end of a stretch, or at its own head, where that is within it.

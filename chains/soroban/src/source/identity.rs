@@ -15,6 +15,7 @@ use super::ask::{NETWORK, nothing, read_network};
 use super::memory::Given;
 use super::trouble::{Trouble, Verdict};
 use super::wire::WireNetwork;
+use crate::lake::LakeError;
 use crate::ledger::PROTOCOL_MAX;
 
 /// How long an operator may take to say what it has: whoever is slower is asked again with the next ledger. A ledger
@@ -48,9 +49,26 @@ pub async fn probe(source: &Shared) -> Result<Identity, SourceError> {
         let error = || source.error(verdict, Height(0));
         return Err(if foreign.is_empty() { error() } else { SourceError::Unsupported(foreign.join("; ")) });
     }
+    look_at_lakes(source).await;
     // Classic assets have seven decimals by the protocol; what a contract says of its own was checked with its code.
     let decimals = source.network.facts.assets.iter().map(|asset| (asset.id.clone(), asset.decimals)).collect();
     Ok(Identity { chain: source.network.facts.chain.clone(), decimals })
+}
+
+/// Lets every lake say what it holds. One of another network is distrusted, and a network is well without any.
+async fn look_at_lakes(source: &Shared) {
+    let network = &source.network.facts.id;
+    let checks = join_all(source.lakes().iter().map(async |lake| (lake, lake.check().await))).await;
+    for (lake, check) in checks {
+        let Err(error) = check else { continue };
+        let name = lake.name();
+        lake.endpoint().remark(&error.to_string());
+        if matches!(error, LakeError::Foreign(_)) {
+            tracing::error!(%network, endpoint = name, %error, "data lake {name} is not one of {network}: {error}");
+        } else {
+            tracing::warn!(%network, endpoint = name, %error, "data lake {name} of {network} does not say what it holds: {error}");
+        }
+    }
 }
 
 /// What is wrong with an endpoint's network, if it is another than ours. Distrusts it then.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, Header, Height};
+use amn_core::block::{Header, Height};
 use amn_rpc::{Answer, Endpoint};
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ pub struct Memory {
     known: Mutex<BTreeMap<String, Known>>,
     head: Mutex<Option<Given>>,
     progress: Mutex<Option<(u64, Instant)>>,
-    waiting: Mutex<Option<(Height, Instant)>>,
+    waiting: Mutex<Option<Instant>>,
     garbled: Mutex<(Height, u32)>,
 }
 
@@ -130,16 +130,14 @@ impl Memory {
         stuck
     }
 
-    /// Whether a second word for this ledger has been waited for so long.
-    pub fn waited_for(&self, at: BlockRef, patience: Duration, now: Instant) -> bool {
-        let mut waiting = lock(&self.waiting);
-        match *waiting {
-            Some((height, since)) if height == at.height => now.saturating_duration_since(since) >= patience,
-            _ => {
-                *waiting = Some((at.height, now));
-                false
-            }
-        }
+    /// Whether a second word has been waited for so long.
+    pub fn waited(&self, patience: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(*lock(&self.waiting).get_or_insert(now)) >= patience
+    }
+
+    /// Somebody said the second word.
+    pub fn heard(&self) {
+        *lock(&self.waiting) = None;
     }
 
     /// Counts how often in a row the ledger at a height could not be read.

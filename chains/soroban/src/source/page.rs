@@ -13,6 +13,7 @@ use super::trouble::Trouble;
 use super::wire::{WireLedger, WireLedgers};
 use crate::decode;
 use crate::evidence::{Attestations, Lie, verify};
+use crate::lake::File;
 use crate::ledger::{BYTES_MAX, Ledger, MEMORY_PER_BYTE, PROTOCOL_MAX};
 use crate::networks::SorobanNetwork;
 
@@ -30,7 +31,8 @@ fn kib(bytes: usize) -> u32 {
 pub enum Stock {
     /// Pages of an RPC node that follow one another.
     Pages(Vec<Answer>),
-    Ledgers(Vec<Ledger>),
+    /// Files of a data lake, the same.
+    Files(Vec<File>),
 }
 
 impl Stock {
@@ -38,8 +40,8 @@ impl Stock {
     fn bytes(&self) -> usize {
         match self {
             Self::Pages(pages) => pages.iter().map(|page| page.raw().len()).max().unwrap_or_default() / 4 * 3,
-            // Opened already, by whoever read them.
-            Self::Ledgers(_) => 0,
+            // Packed: what they hold is seen when they are unpacked.
+            Self::Files(_) => BYTES_MAX,
         }
     }
 }
@@ -95,10 +97,14 @@ impl Wanted {
     fn read(&self, stock: Stock) -> Result<Shown, Trouble> {
         let mut shown = Shown { blocks: Vec::new(), steps: Vec::new(), attested: Attestations::default() };
         match stock {
-            Stock::Ledgers(ledgers) => {
-                for ledger in ledgers {
-                    if !self.more(&mut shown, ledger.sequence(), || Ok(ledger))? {
-                        break;
+            Stock::Files(files) => {
+                for file in &files {
+                    // What is missing between two files is left for the next question.
+                    let read =
+                        file.ledgers(self.first, |ledger| self.more(&mut shown, ledger.sequence(), || Ok(ledger)));
+                    match read {
+                        Err(Trouble::Undecodable(_)) if !shown.blocks.is_empty() => break,
+                        read => read?,
                     }
                 }
             }

@@ -8,6 +8,7 @@ use amn_core::source::SourceError;
 use amn_rpc::{Endpoint, RpcError};
 
 use crate::evidence::Lie;
+use crate::lake::{Fault, LakeError};
 use crate::ledger::LedgerError;
 
 /// Why one endpoint gave no answer that can be used.
@@ -43,8 +44,27 @@ impl From<Lie> for Trouble {
 impl From<LedgerError> for Trouble {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::TooLarge(_) => Self::Lie(error.to_string()),
+            LedgerError::TooLarge(_) | LedgerError::OutOfPlace { .. } => Self::Lie(error.to_string()),
             LedgerError::Undecodable(_) | LedgerError::Protocol { .. } => Self::Undecodable(error.to_string()),
+        }
+    }
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        if fault.is_unreadable() { Self::Undecodable(fault.to_string()) } else { Self::Lie(fault.to_string()) }
+    }
+}
+
+impl From<LakeError> for Trouble {
+    fn from(error: LakeError) -> Self {
+        match error {
+            // It is asked for nothing but what is known to exist.
+            LakeError::NotThere(why) => Self::Pruned(why),
+            LakeError::Failed(why) => Self::Failed(why),
+            LakeError::Foreign(why) => Self::Unsupported(why),
+            LakeError::Untrue(why) => Self::Lie(why),
+            LakeError::Unreadable(why) => Self::Undecodable(why),
         }
     }
 }
@@ -91,7 +111,11 @@ impl Verdict {
                 endpoint.remark(&why);
                 self.not_yet = said(why);
             }
-            Trouble::Pruned(why) => self.pruned = said(why),
+            // All of them together say what is missing.
+            Trouble::Pruned(why) => {
+                let before = self.pruned.take().map(|before| format!("{before}; "));
+                self.pruned = Some(format!("{}{}: {why}", before.unwrap_or_default(), endpoint.name()));
+            }
             Trouble::Unsupported(why) => {
                 endpoint.remark(&why);
                 self.unsupported = said(why);

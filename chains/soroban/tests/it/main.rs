@@ -1,9 +1,11 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
 mod attested;
+mod faults;
+mod host;
 mod http;
 mod invented;
-mod measure;
+mod lake;
 mod mutations;
 mod node;
 mod readings;

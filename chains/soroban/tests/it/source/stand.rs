@@ -64,6 +64,18 @@ pub fn source(
 }
 
 impl Stand {
+    /// From now on this node has a branch of its own, from which it goes on with us: its first ledger pays the shop a
+    /// million, and whoever closes its ledgers is known to nobody.
+    pub async fn lie(&mut self, node: usize) -> Arc<Mutex<History>> {
+        let mut branch = self.history().clone().closed_by([Validator::new(99)]);
+        branch.chain.milliseconds += 500;
+        branch.close(&[Tx::of(PAYER).pay(plain(SHOP), &Asset::Native, 10_000_000_000_000)]);
+        let branch = Arc::new(Mutex::new(branch));
+        self.nodes[node] = Node::share(branch.clone()).await.unwrap();
+        self.source = source(&self.nodes, &self.network, &self.clock, |_| {});
+        branch
+    }
+
     pub fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap()
     }
