@@ -8,7 +8,7 @@ use amn_core::source::{Segment, Watch};
 
 use super::page::{self, Shown, Stock, Wanted};
 use super::trouble::{Trouble, Verdict};
-use super::{Shared, number};
+use super::{Shared, number, settle_accounts};
 use crate::lake::Lake;
 
 /// Ledgers read from a lake at a time: two full rounds of files on their way, and one look at a node for the last.
@@ -44,7 +44,7 @@ impl Shared {
                     let alone = backed.alone;
                     if let Some(segment) = self.segment(on, shown, backed, lake.operator(), watch) {
                         if !alone {
-                            self.settle_accounts(verdict, &segment);
+                            settle_accounts(verdict, &segment);
                         }
                         return Some(segment);
                     }
