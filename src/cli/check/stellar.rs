@@ -127,6 +127,7 @@ impl Asker<'_, SorobanNetwork> {
             Err(error) => {
                 let todo = match error {
                     LedgerError::TooLarge(_) => "no honest ledger is so large: use another node",
+                    LedgerError::OutOfPlace { .. } => "the node lies or is broken: use another",
                     LedgerError::Undecodable(_) | LedgerError::Protocol { .. } => {
                         "if all nodes give such ledgers, upgrade this binary; else use another node"
                     }
