@@ -1,6 +1,7 @@
-//! The figures: scale, catching up, requests, latency and the CPU of a webhook, each printed with what was wanted of it.
+//! The figures: scale, catching up, requests, latency, the CPU of a webhook, and Stellar's ledgers, each printed with what
+//! was wanted of it.
 //!
-//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `requests`, `latency`; run by `./bench`, which keeps what they
+//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `requests`, `latency`, `stellar`; run by `./bench`, which keeps what they
 //! print. Lines that begin with `figure:` are the ones to remember. Nothing here is a test: clocks of shared machines
 //! are no judges. Ratios are taken within one run; absolutes belong to the machine.
 
@@ -13,6 +14,7 @@ mod meter;
 mod node;
 mod requests;
 mod scale;
+mod stellar;
 
 use std::process::ExitCode;
 
@@ -45,14 +47,18 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     amn_rpc::install_crypto();
+    if let ["stellar-nodes", ledgers] = words.as_slice() {
+        return runtime.block_on(stellar::serve(ledgers.parse().unwrap_or(0)));
+    }
     runtime.block_on(async {
         match words.first() {
             Some(&"scale") => scale::run(size).await,
             Some(&"catch-up") => catching_up::run(size).await,
             Some(&"requests") => requests::run(size).await,
             Some(&"latency") => latency::run(size).await,
+            Some(&"stellar") => stellar::run(size).await,
             _ => {
-                eprintln!("usage: figures scale|catch-up|requests|latency [quick]");
+                eprintln!("usage: figures scale|catch-up|requests|latency|stellar [quick]");
                 return ExitCode::from(2);
             }
         }

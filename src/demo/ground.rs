@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::embedded::Embedded;
 use crate::stage::StageError;
 use crate::stage::anvil::Anvil;
+use crate::stage::stellar::{Ledgers, NAME};
 
 /// The demo's own folder. Held alone while a demo runs: two would pull the database from under each other.
 #[derive(Debug)]
@@ -45,6 +46,11 @@ impl Folder {
         self.path.join("amn-scanner.toml")
     }
 
+    /// The file of the Stellar network.
+    pub fn stellar(&self) -> PathBuf {
+        self.path.join(format!("{NAME}.toml"))
+    }
+
     pub fn log(&self) -> PathBuf {
         self.path.join("daemon.log")
     }
@@ -76,16 +82,24 @@ impl Folder {
 
     /// Writes the daemon's configuration; only its owner reads it, for it holds a key.
     pub fn configure(&self, text: &str) -> Result<(), StageError> {
-        let path = self.config();
-        let written = fs::OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(|error| StageError::because(&path.display().to_string(), error))
+        write(&self.config(), text)
     }
+
+    /// Writes the file of the Stellar network, which the configuration names.
+    pub fn describe_stellar(&self, text: &str) -> Result<(), StageError> {
+        write(&self.stellar(), text)
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), StageError> {
+    let written = fs::OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| StageError::because(&path.display().to_string(), error))
 }
 
 /// Takes away what the last demo left. The cluster stays: making it is the slow part.
@@ -100,8 +114,10 @@ pub async fn empty(database: &Embedded) -> Result<(), StageError> {
 }
 
 /// What the daemon is told: one chain, two nodes of two operators, three confirmations, everything proven.
-pub fn config(folder: &Folder, port: u16, key: &str, chain: &Anvil, usdc: Address) -> String {
+pub fn config(folder: &Folder, port: u16, key: &str, chain: &Anvil, usdc: Address, ledgers: &Ledgers) -> String {
     let (url, ws) = (chain.url(), chain.ws_url());
+    let [east, west] = ledgers.urls();
+    let network = folder.stellar().display().to_string();
     // TOML reads these paths as they are, between apostrophes.
     let database = folder.database().display().to_string();
     format!(
@@ -148,9 +164,30 @@ name = "south"
 url = "{url}"
 ws = "{ws}"
 operator = "south"
+
+# The other family. A closed ledger is final; whether it is the network's is shown by two operators that have it, and by
+# validators of two organisations that built on it.
+[networks.{NAME}]
+file = '{network}'
+poll_ms = 200
+quiet_poll_ms = 0
+require = {{ inclusion = "proven", operators = 2, attestations = {ATTESTATIONS} }}
+
+[[networks.{NAME}.endpoints]]
+name = "east"
+url = "{east}"
+operator = "east"
+
+[[networks.{NAME}.endpoints]]
+name = "west"
+url = "{west}"
+operator = "west"
 "#
     )
 }
 
 /// What the demo asks for before it believes.
 pub const CONFIRMATIONS: u64 = 3;
+
+/// What it asks for on Stellar: organisations whose validators have built on the ledger.
+pub const ATTESTATIONS: u64 = 2;

@@ -18,10 +18,14 @@ use crate::stage::anvil::Anvil;
 use crate::stage::contracts;
 use crate::stage::process::{Api, Daemon};
 use crate::stage::receiver::{Heard, Receiver};
+use crate::stage::stellar::{Ledgers, Money, NAME};
+
+/// The EVM node's network.
+const DEVNET: &str = "devnet";
 
 /// Events come within milliseconds; after a crash the dead process's lease of 10 s has to run out first. A machine
 /// under load gets six times that.
-const TOLD_WITHIN: Duration = Duration::from_mins(1);
+pub const TOLD_WITHIN: Duration = Duration::from_mins(1);
 
 /// Where there is nothing to wait on (no event says "nothing happened"), we look again after so long.
 const LOOK_AGAIN: Duration = Duration::from_millis(30);
@@ -31,13 +35,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(30);
 pub enum Coin {
     Usdc,
     Eth,
+    /// On Stellar.
+    Stellar(Money),
 }
 
 impl Coin {
     pub const fn symbol(self) -> &'static str {
         match self {
-            Self::Usdc => "USDC",
+            Self::Usdc | Self::Stellar(Money::Usdc) => "USDC",
             Self::Eth => "ETH",
+            Self::Stellar(Money::Xlm) => "XLM",
         }
     }
 
@@ -45,6 +52,7 @@ impl Coin {
         match self {
             Self::Usdc => 6,
             Self::Eth => 18,
+            Self::Stellar(_) => 7,
         }
     }
 
@@ -65,13 +73,30 @@ pub struct Order {
     pub name: &'static str,
     pub story: &'static str,
     pub id: String,
-    pub address: Address,
+    pub address: String,
+    /// What the API says a payer is to be told, where that is more than the address.
+    pub pay_to: Value,
     pub coin: Coin,
     pub due: u128,
     /// What the backend must have been told, in order.
     pub expected: Vec<&'static str>,
     /// The status the story ends with, and what has settled by then.
     pub ends: (&'static str, u128),
+}
+
+impl Order {
+    /// Its address on the EVM node.
+    pub fn on_evm(&self) -> Result<Address, StageError> {
+        self.address.parse().map_err(|error| StageError::because(&self.address, error))
+    }
+}
+
+/// How the address is told apart from those of other orders.
+fn whose(made: &Value) -> String {
+    match made["reference"].as_str().map(|reference| reference.split_once(':').unwrap_or(("", reference))) {
+        None => "at an address of this order alone".to_owned(),
+        Some((kind, value)) => format!("at an account of all orders, by {kind} {value}"),
+    }
 }
 
 /// Which order is meant.
@@ -81,6 +106,8 @@ pub struct No(pub usize);
 #[derive(Debug)]
 pub struct House {
     pub chain: Anvil,
+    /// The Stellar network, beside the EVM node.
+    pub ledgers: Ledgers,
     pub daemon: Daemon,
     pub receiver: Receiver,
     /// What the shop's backend calls: a key of its tenant.
@@ -117,30 +144,31 @@ impl House {
         due: u128,
         more: Value,
     ) -> Result<No, StageError> {
-        let asset = match coin {
-            Coin::Usdc => format!("eip155:31337/erc20:{}", self.usdc),
-            Coin::Eth => "eip155:31337/slip44:60".to_owned(),
+        let (network, asset) = match coin {
+            Coin::Usdc => (DEVNET, format!("eip155:31337/erc20:{}", self.usdc)),
+            Coin::Eth => (DEVNET, "eip155:31337/slip44:60".to_owned()),
+            Coin::Stellar(money) => (NAME, self.ledgers.asset(money)),
         };
-        let mut body =
-            json!({"network": "devnet", "asset": asset, "due": due.to_string(), "metadata": {"order": name}});
+        let mut body = json!({"network": network, "asset": asset, "due": due.to_string(), "metadata": {"order": name}});
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
             body.extend(more);
         }
         let made = self.shop.post("/v1/intents", body).await?;
         let id = made["id"].as_str().unwrap_or_default().to_owned();
-        let address = made["address"].as_str().and_then(|a| a.parse().ok());
+        let address = made["address"].as_str().map(str::to_owned);
         let address = address.ok_or_else(|| StageError(format!("an intent without an address: {made}")))?;
-        let what = format!("asks {} for {name}, to {}", coin.named(due), short(&format!("{address}")));
-        self.tell(Actor::Backend, Mood::Note, &what, "at an address of this order alone");
-        let (expected, ends) = (Vec::new(), ("awaiting", 0));
-        self.orders.push(Order { name, story, id, address, coin, due, expected, ends });
+        let what = format!("asks {} for {name}, to {}", coin.named(due), short(&address));
+        self.tell(Actor::Backend, Mood::Note, &what, &whose(&made));
+        let (pay_to, expected, ends) = (made["pay_to"].clone(), Vec::new(), ("awaiting", 0));
+        self.orders.push(Order { name, story, id, address, pay_to, coin, due, expected, ends });
         Ok(No(self.orders.len() - 1))
     }
 
     /// Money sets out for an order; it lands with the next block. The transaction's hash.
     pub async fn pay(&mut self, no: No, amount: u128, why: &str) -> Result<String, StageError> {
-        let (coin, to, name) = (self.order(no).coin, self.order(no).address, self.order(no).name);
+        let (coin, to, name) = (self.order(no).coin, self.order(no).on_evm()?, self.order(no).name);
         let tx = match coin {
+            Coin::Stellar(_) => return Err(StageError("a wallet of another chain".into())),
             Coin::Usdc => self.chain.send(self.payer, self.usdc, &contracts::transfer(to, amount), 0).await?,
             Coin::Eth => self.chain.send(self.payer, to, &[], amount).await?,
         };
@@ -254,9 +282,14 @@ impl House {
     /// Waits until the daemon stands on the chain's newest block, by its hash.
     pub async fn caught_up(&mut self) -> Result<(), StageError> {
         let (height, hash) = self.tip().await?;
+        self.reached(DEVNET, height, &hash).await
+    }
+
+    /// Waits until the daemon stands on this block of a network.
+    pub async fn reached(&mut self, network: &str, height: u64, hash: &str) -> Result<(), StageError> {
         let until = Instant::now() + TOLD_WITHIN;
         loop {
-            let network = self.shop.get("/v1/networks/devnet").await?;
+            let network = self.shop.get(&format!("/v1/networks/{network}")).await?;
             if network["tip"]["hash"] == *hash {
                 return Ok(());
             }

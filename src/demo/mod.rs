@@ -1,13 +1,14 @@
 //! The demo: from nothing to a moving picture. A real EVM node, a real Postgres, the daemon as a process, a backend
-//! that verifies signatures; and a story in nine acts that checks itself.
+//! that verifies signatures, an invented Stellar network; and a story in twelve acts that checks itself.
 //!
-//! Read on in `script` (what happens), `house` (how it is waited for), `timeline` (what is shown), `verdict` (whether
+//! Read on in `script` and `stellar` (what happens), `house` (how it is waited for), `timeline` (what is shown), `verdict` (whether
 //! it went as told).
 
 mod ground;
 mod house;
 mod keep;
 mod script;
+mod stellar;
 mod table;
 mod timeline;
 mod verdict;
@@ -21,13 +22,14 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::clock::{Ids as _, SystemClock, SystemIds};
+use crate::clock::{Clock as _, Ids as _, SystemClock, SystemIds};
 use crate::embedded::Embedded;
 use crate::stage::StageError;
 use crate::stage::anvil::{Anvil, Rules};
 use crate::stage::contracts;
 use crate::stage::process::{Api, Daemon};
 use crate::stage::receiver::Receiver;
+use crate::stage::stellar::Ledgers;
 use ground::Folder;
 use house::House;
 use timeline::{Actor, Ink, Mood, Timeline};
@@ -155,8 +157,9 @@ async fn story(
         return Err(StageError(format!("the story did not go as told; see {}", folder.log().display())));
     }
     let (orders, seconds) = (house.orders.len(), began.elapsed().as_secs());
-    let line =
-        format!("\nAll as told: {orders} orders, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice.");
+    let line = format!(
+        "\nAll as told: {orders} orders on 2 chains, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice."
+    );
     house.timeline.print(&ink.paint("32", &line));
     keep::where_next(house, folder, wishes);
     if wishes.keep {
@@ -185,7 +188,9 @@ async fn build(
     timeline.tell(Actor::Chain, Mood::Block, &what, "a real EVM node, ours to reorganise");
 
     let (port, key) = (free_port().await?, secret());
-    folder.configure(&ground::config(folder, port, &key, &chain, usdc))?;
+    let ledgers = Ledgers::start(u64::try_from(SystemClock.now().millis()).unwrap_or_default()).await?;
+    folder.describe_stellar(ledgers.file())?;
+    folder.configure(&ground::config(folder, port, &key, &chain, usdc, &ledgers))?;
     let operator = Api::new(format!("http://127.0.0.1:{port}"), &key)?;
     let began = Instant::now();
     let daemon = Daemon::start(&wishes.daemon, &folder.config(), &folder.log(), operator.clone()).await?;
@@ -204,6 +209,7 @@ async fn build(
     );
     let mut house = House {
         chain,
+        ledgers,
         daemon,
         receiver,
         shop,
@@ -231,7 +237,6 @@ fn believed(terms: &Value) -> String {
 }
 
 async fn begin_ahead(chain: &Anvil) -> Result<(), StageError> {
-    use crate::clock::Clock as _;
     let ours = SystemClock.now().seconds().saturating_add(AHEAD_SECONDS);
     // A chain cannot go back in time; where its own beginning lies ahead already, that will do.
     if chain.time().await? < ours {

@@ -28,7 +28,8 @@ pub async fn play(house: &mut House) -> Result<(), StageError> {
     too_late(house).await?;
     dropped(house).await?;
     moved(house).await?;
-    crash(house).await
+    crash(house).await?;
+    super::stellar::play(house).await
 }
 
 async fn exactly(house: &mut House) -> Result<(), StageError> {
@@ -81,7 +82,7 @@ async fn in_a_fake_token(house: &mut House) -> Result<(), StageError> {
         .timeline
         .act("4  Paid in a fake token", "it calls itself USDC and logs what USDC logs; it is not on the list");
     let order = house.ask("A-1004", FAKE, Coin::Usdc, 99 * USDC, json!({})).await?;
-    let to = house.order(order).address;
+    let to = house.order(order).on_evm()?;
     house.chain.send(house.payer, house.fake, &contracts::forge(house.payer, to, 99 * USDC), 0).await?;
     house.tell(Actor::Payer, Mood::Bad, "forges a Transfer of 99 \"USDC\" for A-1004", "a log anybody can write");
     house.blocks(CONFIRMATIONS, "holds the forged log").await?;
@@ -164,7 +165,7 @@ async fn follows(house: &mut House) -> Result<(), StageError> {
 async fn moved(house: &mut House) -> Result<(), StageError> {
     house.timeline.act("8  A reorg moves a payment", "mined again in another block: no alarm, only a new count");
     let order = house.ask("A-1008", "a reorg moves it", Coin::Usdc, 70 * USDC, json!({})).await?;
-    let to = house.order(order).address;
+    let to = house.order(order).on_evm()?;
     let tx = house.pay(order, 70 * USDC, "").await?;
     house.block("holds the payment").await?;
     house.hears(order, &["payment.detected"]).await?;

@@ -38,12 +38,20 @@ pub fn meaning(body: &Value) -> (Mood, String) {
     let evidence = &newest["evidence"];
     let (mood, why) = match text(&body["event"]).as_str() {
         "payment.detected" => {
+            if let Some(asked) = body["policy"]["attestations"].as_u64() {
+                let count = evidence["attestations"].as_u64().unwrap_or(0);
+                return (Mood::Waits, format!("closed and final; {count} of {asked} organisations built on it"));
+            }
             let count = newest["confirmations"].as_u64().unwrap_or(0);
             return (Mood::Waits, format!("seen, not believed yet: {count} of {CONFIRMATIONS} blocks"));
         }
         "payment.confirmed" => {
             let (inclusion, operators) = (text(&evidence["inclusion"]), &evidence["operators"]);
-            return (Mood::Good, format!("{inclusion}, {operators} operators agree: ship it"));
+            let attested = match evidence["attestations"].as_u64() {
+                Some(count) if count > 0 => format!(", {count} organisations attest"),
+                _ => String::new(),
+            };
+            return (Mood::Good, format!("{inclusion}, {operators} operators agree{attested}: ship it"));
         }
         "payment.partial" => (Mood::Waits, "settled, and not enough: wait"),
         "payment.overpaid" => (Mood::Note, "more than was due: give it back"),
@@ -52,6 +60,9 @@ pub fn meaning(body: &Value) -> (Mood, String) {
         "payment.late" => (Mood::Waits, "seen after the deadline: not counted"),
         "payment.retracted" => (Mood::Bad, "left the chain: taken back before it shipped"),
         "payment.reversed" => (Mood::Bad, "settled money left the chain"),
+        "deposit.unmatched" if body["reason"] == "missing_reference" => {
+            (Mood::Note, "money without its memo: a person decides")
+        }
         "deposit.unmatched" => (Mood::Note, "money that belongs to no order"),
         _ => (Mood::Note, ""),
     };

@@ -5,6 +5,7 @@ pub mod anvil;
 pub mod contracts;
 pub mod process;
 pub mod receiver;
+pub mod stellar;
 
 /// What went wrong behind the scenes, in words for the person at the terminal.
 #[derive(Debug, thiserror::Error)]

@@ -62,6 +62,29 @@ pub enum Lie {
     ValueSignature { sequence: u32, validator: String },
 }
 
+impl Lie {
+    /// Its name in one word: for a log's field, a metric's label, a table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::HeaderHash { .. } => "header_hash",
+            Self::Unlinked { .. } => "unlinked",
+            Self::CloseTime { .. } => "close_time",
+            Self::TransactionSet { .. } => "transaction_set",
+            Self::NotEmpty { .. } => "not_empty",
+            Self::SetOfOtherParent { .. } => "set_of_other_parent",
+            Self::Results { .. } => "results",
+            Self::ResultCount { .. } => "result_count",
+            Self::ResultOfOther { .. } => "result_of_other",
+            Self::Repeated { .. } => "repeated",
+            Self::ResultOfOtherKind { .. } => "result_of_other_kind",
+            Self::OperationCount { .. } => "operation_count",
+            Self::Events { .. } => "events",
+            Self::ValueSignature { .. } => "value_signature",
+        }
+    }
+}
+
 /// A ledger whose content is what its hash says.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -126,6 +149,12 @@ pub fn verify(network: &SorobanNetwork, ledger: Ledger, on: Option<BlockRef>) ->
     let attester = attestation::of_value(network, sequence, value)?;
     let applied = join(network, ledger, &mut buffer)?;
     Ok(Verified { header: Header { at, parent: parent.hash, time }, protocol, upgrade, applied, attester })
+}
+
+/// Whether the signature under the value holds, by itself: for whoever measures.
+#[cfg(feature = "testkit")]
+pub(crate) fn signature_holds(network: &SorobanNetwork, header: &stellar_xdr::LedgerHeader) -> bool {
+    attestation::of_value(network, header.ledger_seq, &header.scp_value).is_ok()
 }
 
 fn transaction_set(ledger: &Ledger, buffer: &mut Vec<u8>) -> Result<(), Lie> {
@@ -246,6 +275,23 @@ impl Applied {
             let computed = commitment::events(returned, events, buffer);
             (hash.0 != computed.0).then_some((Hash(hash.0), computed))
         })
+    }
+
+    /// What each contract call that succeeded is hashed over.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn committed_calls(&self) -> Vec<(Option<ScVal>, Vec<ContractEvent>)> {
+        let Some(success) = self.success() else { return Vec::new() };
+        let called = |result: &OperationResult| {
+            matches!(
+                result,
+                OperationResult::OpInner(OperationResultTr::InvokeHostFunction(InvokeHostFunctionResult::Success(_)))
+            )
+        };
+        let calls = (0..success.results.len()).filter(|operation| success.results.get(*operation).is_some_and(called));
+        calls
+            .map(|operation| self.contract_meta(operation))
+            .map(|(returned, events)| (returned.cloned(), events.to_vec()))
+            .collect()
     }
 
     /// What a contract call is said to have returned, and its events.

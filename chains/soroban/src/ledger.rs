@@ -42,6 +42,19 @@ pub enum LedgerError {
     OutOfPlace { expected: u32, found: u32 },
 }
 
+impl LedgerError {
+    /// Its name in one word: for a log's field, a metric's label, a table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "too_large",
+            Self::Undecodable(_) => "undecodable",
+            Self::Protocol { .. } => "protocol",
+            Self::OutOfPlace { .. } => "out_of_place",
+        }
+    }
+}
+
 /// A closed ledger as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {

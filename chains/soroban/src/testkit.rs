@@ -6,15 +6,18 @@
 //! [`Node`] serves it over HTTP. False is only what a [`Fault`] or a [`tamper::Tamper`] makes so.
 
 mod answer;
+pub mod busy;
 mod chain;
 pub mod event;
 mod fault;
 pub mod forge;
 mod history;
+pub mod host;
 pub mod lake;
 mod lookup;
 mod network;
 mod node;
+mod steps;
 pub mod tamper;
 mod transaction;
 
@@ -24,4 +27,7 @@ pub use fault::{Dialect, Fault};
 pub use history::{History, Made, RETENTION_WINDOW, entry};
 pub use network::{network, network_file};
 pub use node::{Node, Reply, Script, Traffic};
+/// What transactions are made of.
+pub use stellar_xdr::{Asset, Memo};
+pub use steps::{Step, Steps};
 pub use transaction::{Tx, muxed, plain};

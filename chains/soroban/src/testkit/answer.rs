@@ -247,7 +247,7 @@ impl View<'_> {
                 Fault::HeaderOfOther(at) if *at == sequence => shown.header = below.header.to_string(),
                 Fault::OtherTime(at) if *at == sequence => shown.close_time += 3_600,
                 Fault::Undecodable(at) if *at == sequence => shown.meta = STANDARD.encode(b"no ledger at all"),
-                Fault::NotBase64(at) if *at == sequence => shown.meta = "~no base64~".to_owned(),
+                Fault::NotBase64(at) if *at == sequence => "~no base64~".clone_into(&mut shown.meta),
                 Fault::Endless(at) if *at == sequence => {
                     // A ledger of today's form, and then lengths that nobody has.
                     let mut bytes = made.bytes();

@@ -36,6 +36,12 @@ impl Token {
         self.event("transfer", vec![address(from), address(to)], data)
     }
 
+    /// To a contract's address with a number in it.
+    #[must_use]
+    pub fn transfer_to_number(&self, from: Place, to: Place, amount: i128, id: u64) -> ContractEvent {
+        self.transfer_with(from, to, amount, ScVal::U64(id))
+    }
+
     #[must_use]
     pub fn mint(&self, to: Place, amount: i128) -> ContractEvent {
         self.event("mint", vec![address(to)], whole(amount))

@@ -122,7 +122,7 @@ impl Active {
         }
         self.asked += 1;
         match &self.fault {
-            Fault::Backward(by) => (self.asked % 2 == 0).then_some(Fault::Behind(*by)),
+            Fault::Backward(by) => (self.asked.is_multiple_of(2)).then_some(Fault::Behind(*by)),
             fault => Some(fault.clone()),
         }
     }

@@ -228,7 +228,7 @@ async fn write(stream: &mut BufReader<TcpStream>, answer: &Http) -> std::io::Res
     stream.write_all(&answer.body).await?;
     // What is announced and not there is blanks, but for an answer that is cut off.
     let mut missing = if answer.body.is_empty() { length } else { 0 };
-    let blanks = [b' '; 8 << 10];
+    let blanks = vec![b' '; 8 << 10];
     while missing > 0 {
         let part = usize::try_from(missing).unwrap_or(usize::MAX).min(blanks.len());
         stream.write_all(&blanks[..part]).await?;
@@ -278,6 +278,10 @@ impl Served {
     }
 }
 
+fn asked_for_more_than(most: u32, params: &Value) -> bool {
+    params["pagination"]["limit"].as_u64().is_some_and(|limit| limit > u64::from(most))
+}
+
 /// What becomes of an answer between the node and whoever asked; `None`: nothing arrives.
 fn on_the_way(mut answer: Http, fault: &Fault, params: &Value) -> Option<Http> {
     match fault {
@@ -289,10 +293,8 @@ fn on_the_way(mut answer: Http, fault: &Fault, params: &Value) -> Option<Http> {
         }
         Fault::Queue => return Some(Http::new(503, "rpc queue surpassed queue limit of 5000 requests".to_owned())),
         Fault::GatewayTimeout => return Some(Http::new(504, String::new())),
-        Fault::TimesOutAbove(most) => {
-            if params["pagination"]["limit"].as_u64().is_some_and(|limit| limit > u64::from(*most)) {
-                return Some(Http::new(504, String::new()));
-            }
+        Fault::TimesOutAbove(most) if asked_for_more_than(*most, params) => {
+            return Some(Http::new(504, String::new()));
         }
         Fault::Truncated => answer.body.truncate(answer.body.len() / 2),
         Fault::CutOff => {

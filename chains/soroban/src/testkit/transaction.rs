@@ -200,6 +200,22 @@ impl Tx {
         called
     }
 
+    /// A contract call as a host played it: what it returned, or that it failed, and what it emitted.
+    #[must_use]
+    pub fn invoke(self, op: InvokeHostFunctionOp, returned: Option<ScVal>, events: Vec<ContractEvent>) -> Self {
+        let (result, succeeds) = match returned {
+            Some(_) => (InvokeHostFunctionResult::Success(Hash([0; 32])), self.succeeds),
+            None => (InvokeHostFunctionResult::Trapped, false),
+        };
+        let result = OperationResultTr::InvokeHostFunction(result);
+        let mut called = self.step(OperationBody::InvokeHostFunction(op), result).shows(events);
+        if let Some(step) = called.steps.last_mut() {
+            step.returned = returned;
+        }
+        called.succeeds = succeeds;
+        called
+    }
+
     #[must_use]
     pub fn make_balance(self, id: u8, asset: &Asset, amount: i64) -> Self {
         let op = CreateClaimableBalanceOp { asset: asset.clone(), amount, claimants: VecM::default() };

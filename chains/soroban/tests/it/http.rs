@@ -22,7 +22,7 @@ pub async fn post(node: &Node, body: &[u8]) -> Answer {
     // A node that will not read it all may close before it is written.
     let _ = stream.write_all(body).await;
     let mut read = Vec::new();
-    let mut part = [0; 64 << 10];
+    let mut part = vec![0; 64 << 10];
     loop {
         let end = read.windows(4).position(|four| four == b"\r\n\r\n").map(|end| end + 4);
         if let Some(end) = end {

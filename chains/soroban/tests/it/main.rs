@@ -1,10 +1,11 @@
 //! One binary for the tests of this family: real ledgers, forged ones, invented ones.
 
 mod attested;
+mod faults;
+mod host;
 mod http;
 mod invented;
 mod lake;
-mod measure;
 mod mutations;
 mod node;
 mod readings;
@@ -14,5 +15,4 @@ mod second_reader;
 mod source;
 mod support;
 mod tampering;
-mod uncommitted;
 mod victim;

@@ -14,7 +14,7 @@ use crate::testkit::forge::{Forged, edit, set_amount};
 const EVENTS: &str = "events";
 
 pub const ALL: &[Tamper] = &[
-    Tamper::refused("call_event_amount", EVENTS, |f, _| f.call_events(raise)),
+    Tamper::refused("call_event_amount", EVENTS, |f, _| f.call_events(|events| raise(events))),
     Tamper::refused("call_event_recipient", EVENTS, |f, _| f.call_events(redirect)),
     Tamper::refused("call_event_contract", EVENTS, |f, _| {
         f.call_events(|events| events.iter_mut().for_each(|event| event.contract_id = Some(ContractId(Hash([1; 32])))));
@@ -57,7 +57,7 @@ pub const ALL: &[Tamper] = &[
         "call_event_amount_and_commitment_and_hashed_anew",
         "it has another hash: the next ledger does not stand on it",
         |f, _| {
-            f.call_events(raise);
+            f.call_events(|events| raise(events));
             commit(f);
         },
     ),
@@ -65,14 +65,14 @@ pub const ALL: &[Tamper] = &[
         "call_event_amount_in_a_ledger_said_to_be_old",
         "it has another hash, and in old ledgers such a call is named and pays nobody",
         |f, _| {
-            f.call_events(raise);
+            f.call_events(|events| raise(events));
             f.header().ledger_version = 22;
             f.rehash();
         },
     ),
 ];
 
-fn raise(events: &mut Vec<ContractEvent>) {
+fn raise(events: &mut [ContractEvent]) {
     events.iter_mut().take(1).for_each(|event| set_amount(event, 999_000_000_000));
 }
 

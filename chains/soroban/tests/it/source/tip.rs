@@ -53,13 +53,9 @@ async fn the_head_never_goes_back_where_two_machines_answer_behind_one_name() {
 
 #[tokio::test]
 async fn a_ledger_that_is_claimed_and_not_given_is_waited_for_in_every_dialect() {
-    for dialect in [
-        Dialect::InvalidRequest,
-        Dialect::InvalidParams,
-        Dialect::NoMetadata,
-        Dialect::Internal,
-        Dialect::EmptyPage,
-    ] {
+    for dialect in
+        [Dialect::InvalidRequest, Dialect::InvalidParams, Dialect::NoMetadata, Dialect::Internal, Dialect::EmptyPage]
+    {
         let stand = stand(1, 0).await;
         stand.nodes[0].fault(Fault::OutOfRange(dialect));
         stand.nodes[0].fault(Fault::Ahead(1));
@@ -76,13 +72,9 @@ async fn a_ledger_that_is_claimed_and_not_given_is_waited_for_in_every_dialect()
 
 #[tokio::test]
 async fn history_that_is_gone_is_told_from_what_is_not_there_yet_in_every_dialect() {
-    for dialect in [
-        Dialect::InvalidRequest,
-        Dialect::InvalidParams,
-        Dialect::NoMetadata,
-        Dialect::Internal,
-        Dialect::EmptyPage,
-    ] {
+    for dialect in
+        [Dialect::InvalidRequest, Dialect::InvalidParams, Dialect::NoMetadata, Dialect::Internal, Dialect::EmptyPage]
+    {
         let stand = stand(2, 0).await;
         for node in &stand.nodes {
             node.fault(Fault::OutOfRange(dialect));
