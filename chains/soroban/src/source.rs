@@ -173,10 +173,8 @@ impl Shared {
     }
 
     fn error(&self, verdict: Verdict, at: Height) -> SourceError {
-        let garbled = match verdict.unread.is_empty() {
-            false if self.operators() < 2 => Garbled::Alone(self.memory.garbled(at)),
-            _ => Garbled::AmongOthers,
-        };
+        let alone = !verdict.unread.is_empty() && self.operators() < 2;
+        let garbled = if alone { Garbled::Alone(self.memory.garbled(at)) } else { Garbled::AmongOthers };
         verdict.error(self.nodes().count() + self.lakes().len(), garbled)
     }
 
@@ -297,7 +295,7 @@ impl Shared {
                     let alone = backed.alone;
                     if let Some(segment) = self.segment(on, shown, backed, endpoint.operator(), watch) {
                         if !alone {
-                            self.settle_accounts(&verdict, &segment);
+                            settle_accounts(&verdict, &segment);
                         }
                         return Ok(segment);
                     }
@@ -312,18 +310,6 @@ impl Shared {
             return Ok(segment);
         }
         Err(self.error(verdict, next))
-    }
-
-    /// Somebody gave what stands behind more than one: whoever could not, or gave another chain, is named.
-    fn settle_accounts(&self, verdict: &Verdict, by: &Segment) {
-        let (first, on) = (by.parent.height.next(), by.parent.hash);
-        let whose = || by.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ");
-        for endpoint in &verdict.forkers {
-            endpoint.distrust(format!("its ledger {first} does not stand on {on}, as that of {} does", whose()));
-        }
-        for (endpoint, why) in &verdict.unread {
-            endpoint.distrust(format!("{why}; {} gave a ledger {first} that reads", whose()));
-        }
     }
 
     /// One ledger, whole and proven, as one endpoint has it, whatever it stands on.
@@ -380,6 +366,18 @@ impl Shared {
             return Ok(block);
         }
         Err(self.error(verdict, height))
+    }
+}
+
+/// Somebody gave what stands behind more than one: whoever could not, or gave another chain, is named.
+fn settle_accounts(verdict: &Verdict, by: &Segment) {
+    let (first, on) = (by.parent.height.next(), by.parent.hash);
+    let whose = || by.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ");
+    for endpoint in &verdict.forkers {
+        endpoint.distrust(format!("its ledger {first} does not stand on {on}, as that of {} does", whose()));
+    }
+    for (endpoint, why) in &verdict.unread {
+        endpoint.distrust(format!("{why}; {} gave a ledger {first} that reads", whose()));
     }
 }
 

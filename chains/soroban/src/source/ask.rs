@@ -104,9 +104,8 @@ impl Ask<'_> {
             return Err(Trouble::NotYet(format!("its newest ledger is {}", range.latest)));
         }
         let answer = self.page(sequence, 1).await?;
-        let header = match read_header(&answer, sequence)? {
-            Some(header) => header,
-            None => return Err(self.why_not(sequence, "a page without it".to_owned()).await),
+        let Some(header) = read_header(&answer, sequence)? else {
+            return Err(self.why_not(sequence, "a page without it".to_owned()).await);
         };
         self.memory.says(self.endpoint, [header]);
         self.endpoint.report_block(at.0);

@@ -9,7 +9,7 @@ use amn_core::source::{Segment, Watch};
 use super::backing::Backed;
 use super::page::{self, Shown, Stock, Wanted};
 use super::trouble::{Trouble, Verdict};
-use super::{Shared, number};
+use super::{Shared, number, settle_accounts};
 use crate::lake::Lake;
 
 /// Ledgers read from a lake at a time: four rounds of files on their way, 4 MB on the public network, and one look at
@@ -48,7 +48,7 @@ impl Shared {
                     let alone = backed.alone;
                     if let Some(segment) = self.segment(on, shown, backed, lake.operator(), watch) {
                         if !alone {
-                            self.settle_accounts(verdict, &segment);
+                            settle_accounts(verdict, &segment);
                         }
                         return Some(segment);
                     }

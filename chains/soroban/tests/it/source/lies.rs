@@ -80,7 +80,7 @@ async fn whatever_one_does_to_a_ledger_nobody_is_paid_by_it_and_the_other_is_rea
             Must::Refused(_) => {
                 assert_eq!((tip, amounts), (stand.at(1_012), honest.clone()), "{name}");
                 // Another sequence is a hole in the page, and no more than that.
-                assert!(!stand.distrusted("a").is_empty() || name == "sequence", "{name}");
+                assert!(!stand.distrusted("a").is_empty() || name.starts_with("sequence"), "{name}");
             }
             Must::Harmless(_) => assert_eq!((tip, amounts), (stand.at(1_012), honest.clone()), "{name}"),
             // Another ledger than the network's. It may be that nobody can tell here, and nothing moves.
