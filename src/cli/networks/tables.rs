@@ -77,7 +77,8 @@ pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
 /// What only the family knows of the network.
 fn family(page: &mut Page, facts: &Value) {
     let names = |of: &Value| array(of).iter().map(text).collect::<Vec<_>>().join(", ");
-    let lakes = array(&facts["lakes"]).iter().map(|lake| format!("{} ({})", text(&lake["name"]), text(&lake["shown_url"])));
+    let lakes =
+        array(&facts["lakes"]).iter().map(|lake| format!("{} ({})", text(&lake["name"]), text(&lake["shown_url"])));
     if facts["passphrase"].is_string() {
         page.line("");
         page.pairs(&[

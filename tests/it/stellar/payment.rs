@@ -19,6 +19,12 @@ fn number(intent: &Value) -> u64 {
     intent["reference"].as_str().unwrap().strip_prefix("id:").unwrap().parse().unwrap()
 }
 
+/// Who attested a ledger is asked about every few seconds.
+async fn hears_that_it_is_confirmed(play: &StellarPlay, intent: &Value) {
+    play.wait("the receiver hears of no confirmation", async || play.told(intent).len() > 1).await;
+    assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"], "{}", play.log());
+}
+
 #[tokio::test]
 async fn xlm_by_memo_is_detected_attested_confirmed_and_told_to_the_receiver() {
     let play = play().await;
@@ -34,9 +40,8 @@ async fn xlm_by_memo_is_detected_attested_confirmed_and_told_to_the_receiver() {
         play.close(&[]);
         play.caught_up().await;
     }
-    play.quiet().await;
     for intent in [&first, &second] {
-        assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"]);
+        hears_that_it_is_confirmed(&play, intent).await;
         let body = play.bodies(intent).pop().unwrap();
         let deposit = &body["deposits"][0];
         assert_eq!(
@@ -74,9 +79,8 @@ async fn a_contract_is_paid_at_its_wide_address_and_alone() {
     for _ in 0..2 {
         play.close(&[]);
     }
-    play.quiet().await;
     for intent in [&alone, &numbered] {
-        assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"], "{}", play.log());
+        hears_that_it_is_confirmed(&play, intent).await;
     }
 }
 
@@ -90,11 +94,13 @@ async fn a_payment_that_says_two_things_is_told_as_nobodys_with_its_reason() {
     for _ in 0..2 {
         play.close(&[]);
     }
-    play.quiet().await;
-    assert_eq!(play.told(&intent), Vec::<String>::new());
-    let told = play.receiver.delivered().into_iter().map(|heard| heard.json());
-    let unmatched: Vec<_> = told.filter(|body| body["event"] == "deposit.unmatched").collect();
-    assert_eq!(unmatched.len(), 1, "{}", play.log());
+    let unmatched = || -> Vec<Value> {
+        let told = play.receiver.delivered().into_iter().map(|heard| heard.json());
+        told.filter(|body| body["event"] == "deposit.unmatched").collect()
+    };
+    play.wait("nobody is told of it", async || !unmatched().is_empty()).await;
+    let unmatched = unmatched();
+    assert_eq!((unmatched.len(), play.told(&intent)), (1, Vec::new()), "{}", play.log());
     assert_eq!(unmatched[0]["reason"], "contradictory_reference");
     assert_eq!(unmatched[0]["deposits"][0]["amount"], "10000000");
 }
@@ -104,7 +110,16 @@ async fn a_person_is_told_what_stands_behind_a_payment_and_how_far_the_nodes_rea
     let play = play().await;
     let config = play.dir.path().join("amn-scanner.toml");
     let create = [
-        "intents", "create", "--tenant", "seller", "--network", ground::NETWORK, "--asset", "XLM", "--due", "10000000",
+        "intents",
+        "create",
+        "--tenant",
+        "seller",
+        "--network",
+        ground::NETWORK,
+        "--asset",
+        "XLM",
+        "--due",
+        "10000000",
         "--address",
     ];
     let shop = SHOP.spell();
@@ -121,7 +136,8 @@ async fn a_person_is_told_what_stands_behind_a_payment_and_how_far_the_nodes_rea
         play.close(&[]);
         play.caught_up().await;
     }
-    play.quiet().await;
+    let intent = json!({ "id": made.split_whitespace().find(|word| word.starts_with("pi_")).unwrap() });
+    hears_that_it_is_confirmed(&play, &intent).await;
     let name = closed.names[0].to_string();
     let explained = amn(&config, &["explain", &name, "--json"]).await.json();
     let findings = explained["findings"].as_array().unwrap();
@@ -149,5 +165,8 @@ async fn a_person_is_told_what_stands_behind_a_payment_and_how_far_the_nodes_rea
     assert!(said("identity")["said"].as_str().unwrap().contains(ground::PASSPHRASE));
     assert_eq!(said("protocol")["said"], "26; this binary reads up to 30");
     assert!(said("ledger")["said"].as_str().unwrap().contains("proves itself; its value is signed by org-"));
-    assert_eq!((said("retention")["status"].clone(), said("agreement")["status"].clone()), (json!("warn"), json!("ok")));
+    assert_eq!(
+        (said("retention")["status"].clone(), said("agreement")["status"].clone()),
+        (json!("warn"), json!("ok"))
+    );
 }
