@@ -91,6 +91,7 @@ impl SorobanSource {
     /// The same with data lakes to read from, in the order in which they are to be asked. They are given once.
     #[must_use]
     pub fn with_lakes(self, lakes: Vec<Lake>) -> Self {
+        self.0.pool.show_beside(lakes.iter().map(|lake| lake.endpoint().clone()).collect());
         self.0.lakes.get_or_init(|| lakes);
         self
     }

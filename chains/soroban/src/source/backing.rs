@@ -37,7 +37,7 @@ pub struct Backed {
 
 impl Shared {
     /// How many organisations must have built on a ledger; `None` where the network names none.
-    fn organisations_asked(&self) -> Option<u32> {
+    pub fn organisations_asked(&self) -> Option<u32> {
         let known = self.network.organisations.count().min(ORGANISATIONS);
         u32::try_from(known).ok().filter(|asked| *asked > 0)
     }
