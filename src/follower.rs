@@ -333,7 +333,10 @@ impl<S: ChainSource> Follower<S> {
             return Ok(());
         }
         self.proved_at = now;
-        let asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        let mut asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
+        // Which tier a deposit is judged by is not known here: the most that any asks for.
+        let tiers = self.policy.iter().flat_map(|policy| &policy.tiers);
+        asked.attestations = tiers.filter_map(|tier| tier.require.attestations).chain(asked.attestations).max();
         let short = network::short_of_evidence(&self.parts.pool, &self.network(), &asked).await?;
         if short.is_empty() {
             return Ok(());

@@ -114,7 +114,8 @@ impl<S: ChainSource> Follower<S> {
         if woken == Woken::Timer && before.is_some() && self.tip() != before {
             self.running.bells.missed_news();
         }
-        if matches!(outcome, Ok(Outcome::Advanced | Outcome::Idle)) {
+        // Whoever moved and then had to wait has not failed.
+        if matches!(outcome, Ok(Outcome::Advanced | Outcome::Idle)) || self.tip() != before {
             self.running.failures = 0;
         }
         let rest = match outcome {

@@ -295,19 +295,27 @@ pub async fn short_of_evidence(
     asked: &amn_core::confirmation::Require,
 ) -> Result<Vec<(amn_core::block::TransferId, amn_core::block::BlockRef)>, StoreError> {
     let proven = asked.inclusion == Some(amn_core::block::Inclusion::Proven);
-    let operators = asked.operators.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
+    let count = |asked: Option<u32>| asked.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
     let rows = sqlx::query!(
         r#"
-        select id, tx_hash as "tx_hash!: Vec<u8>", kind, index_in_tx, block_height, block_hash as "block_hash!: Vec<u8>"
-        from amn.deposit
-        where network_id = $1 and status = 'seen'
-          and (($2 and inclusion = 'reported' and kind <> 'internal') or (not linked and cardinality(operators) < $3))
-        order by changed_at
+        select d.id, d.tx_hash as "tx_hash!: Vec<u8>", d.kind, d.index_in_tx, d.block_height,
+          d.block_hash as "block_hash!: Vec<u8>"
+        from amn.deposit d
+        left join amn.intent i on i.id = d.intent_id
+        where d.network_id = $1 and d.status = 'seen'
+          and (
+            ($2 and d.inclusion = 'reported' and d.kind <> 'internal')
+            or (not d.linked and cardinality(d.operators) < $3)
+            -- What an intent asks for by itself is asked for as well.
+            or coalesce(d.attestations, 0) < greatest($4, coalesce((i.require ->> 'attestations')::integer, 0))
+          )
+        order by d.changed_at
         limit 100
         "#,
         network.as_str(),
         proven,
-        operators,
+        count(asked.operators),
+        count(asked.attestations),
     )
     .fetch_all(pool)
     .await?;
