@@ -12,10 +12,12 @@ mod history;
 mod identity;
 mod memory;
 mod page;
+mod token;
 mod trouble;
 mod wire;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
@@ -35,6 +37,9 @@ use trouble::{Garbled, Trouble, Verdict};
 /// Ledgers asked for at a time: providers time out above ten, and those of the public network fill 10 MB so.
 const PAGE_MAX: u32 = 8;
 
+/// Ledgers that nodes are asked about at a time for better evidence: each may be a page of megabytes.
+const ASKED_AT_ONCE: usize = 4;
+
 /// Bytes of one answer that suffice: the largest ledger that is read, in base64, with room for what stands beside it.
 /// More are fewer ledgers to ask for at a time.
 pub const BODY_MAX: usize = 24 << 20;
@@ -53,6 +58,8 @@ struct Shared {
     /// By the ledgers that were read last.
     attestations: Mutex<Attestations>,
     counted: attested::Counted,
+    /// Which of many deposits nodes are asked about next.
+    turn: AtomicUsize,
 }
 
 /// What an endpoint said of itself.
@@ -77,6 +84,7 @@ impl SorobanSource {
             memory: Memory::default(),
             attestations: Mutex::default(),
             counted: attested::Counted::default(),
+            turn: AtomicUsize::new(0),
         }))
     }
 
@@ -182,14 +190,12 @@ impl Shared {
         }
         let mut last = last.min(latest);
         // The newest was given when it was asked for.
-        let head = self
-            .memory
-            .head()
-            .filter(|head| head.by == ask.endpoint.name() && head.header.at.height.0 == u64::from(last));
+        let name = ask.endpoint.name();
+        let head = self.memory.head().filter(|head| head.by == name && head.header.at.height.0 == u64::from(last));
         let mut pages = Vec::new();
-        if let Some(head) = head {
+        if let Some(answer) = head.and_then(|head| head.answer) {
             last -= 1;
-            pages.push(head.answer);
+            pages.push(answer);
         }
         if last >= first {
             let mut count = last - first + 1;
@@ -229,8 +235,14 @@ impl Shared {
                 Ok(shown)
             }
             // An empty page, or one that begins later, is no ledger; whether it has it, it says in numbers.
-            Err(Trouble::Lacks(what)) => Err(ask.why_not(first, what).await),
-            Err(trouble) => Err(trouble),
+            Err(Trouble::Lacks(what)) => {
+                self.memory.drop_head();
+                Err(ask.why_not(first, what).await)
+            }
+            Err(trouble) => {
+                self.memory.drop_head();
+                Err(trouble)
+            }
         }
     }
 
@@ -425,10 +437,15 @@ impl ChainSource for SorobanSource {
         deposits: &[(TransferId, BlockRef)],
     ) -> Result<Vec<(TransferId, BlockRef, Evidence)>, SourceError> {
         let blocks: BTreeSet<BlockRef> = deposits.iter().map(|(_, block)| *block).collect();
+        let blocks: Vec<BlockRef> = blocks.into_iter().collect();
+        // What is remembered is told of all, and nodes are asked about some of them by turns.
+        let turn =
+            self.0.turn.fetch_add(ASKED_AT_ONCE, Ordering::Relaxed).checked_rem(blocks.len()).unwrap_or_default();
         let mut proven = Vec::new();
-        for block in blocks {
-            let evidence = self.0.evidence_of(block).await;
-            let of_block = deposits.iter().filter(|(_, at)| *at == block);
+        for (place, block) in blocks.iter().enumerate() {
+            let ask = (place + blocks.len() - turn) % blocks.len() < ASKED_AT_ONCE;
+            let evidence = self.0.evidence_of(*block, ask).await;
+            let of_block = deposits.iter().filter(|(_, at)| at == block);
             proven.extend(of_block.map(|(id, at)| (*id, *at, evidence.clone())));
         }
         Ok(proven)

@@ -138,7 +138,8 @@ fn meaning(refusal: &Refusal<'_>) -> RpcError {
             RpcError::Rejected { code: refusal.code.unwrap_or_default(), message: shorten(refusal.message) }
         }
         Means::TryOther => {
-            let timed_out = words.contains("timeout") || words.contains("timed out") || refusal.status == 504;
+            let slow = ["timeout", "timed out", "exceeded processing limit"].iter().any(|said| words.contains(said));
+            let timed_out = slow || refusal.status == 504;
             RpcError::TryOther { timed_out, detail: text() }
         }
     }

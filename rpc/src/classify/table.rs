@@ -66,6 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     says(&["specify less number of address"], Means::Split),
     says(&["addresses or topics per search position"], Means::Split),
     says(&["filters", "current limit is"], Means::Split),
+    says(&["limit must not exceed"], Means::Split),
     code(-32614, Means::Split),
     // The same words mean other things for other methods.
     logs(&["query timeout"]),
@@ -152,6 +153,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["no backend is currently healthy"], Means::TryOther),
     says(&["timeout"], Means::TryOther),
     says(&["timed out"], Means::TryOther),
+    // A Stellar node that gave up on the question, with the code that others say "not found" by.
+    says(&["exceeded processing limit"], Means::TryOther),
     says(&["temporary internal error"], Means::TryOther),
     says(&["since last known ledger closed is too high"], Means::TryOther),
     says(&["data stores are not initialized"], Means::TryOther),

@@ -256,4 +256,11 @@ fn the_words_of_ton_and_stellar_nodes_are_known_too() {
         assert!(matches!(of(-32603, message), RpcError::TryOther { .. }), "{message}");
     }
     assert!(of(-32001, "timed out").timed_out());
+    assert!(of(-32001, "request exceeded processing limit threshold").timed_out());
+    assert!(matches!(
+        of(-32003, "request failed to process due to internal issue"),
+        RpcError::TryOther { timed_out: false, .. }
+    ));
+    assert_eq!(of(-32600, "limit must not exceed 200"), RpcError::Split { hint: None });
+    assert!(matches!(of(-32601, "method not found"), RpcError::Unsupported(_)));
 }

@@ -73,16 +73,19 @@ fn script(seed: u64, steps: usize, commands: bool) -> Vec<Step> {
             let what = if dice.random_bool(0.5) { "cancel" } else { "accept" };
             return Step::Ask(dice.random_range(0..INTENTS), what);
         }
-        let payment = |_| Payment {
-            intent: dice.random_range(0..INTENTS),
-            amount: [4, 6, 10, 15][dice.random_range(0..4)] * WHOLE / 10,
-            fails: dice.random_range(0..5) == 0,
-            astray: dice.random_range(0..10) == 0,
-        };
         let count = [0, 1, 1, 2, 3][dice.random_range(0..5)];
-        Step::Ledger((0..count).map(payment).collect())
+        Step::Ledger((0..count).map(|_| payment(&mut dice)).collect())
     };
     (0..steps).map(step).collect()
+}
+
+fn payment(dice: &mut StdRng) -> Payment {
+    Payment {
+        intent: dice.random_range(0..INTENTS),
+        amount: [4, 6, 10, 15][dice.random_range(0..4)] * WHOLE / 10,
+        fails: dice.random_range(0..5) == 0,
+        astray: dice.random_range(0..10) == 0,
+    }
 }
 
 /// The transaction of a payment.

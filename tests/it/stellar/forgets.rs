@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use amn_core::id::IntentId;
+use amn_rpc::EndpointConfig;
 use amn_scanner::follower::Outcome;
-use amn_soroban::testkit::{Dialect, Fault};
-use amn_soroban::testkit::{History, Node, Tx, plain};
+use amn_soroban::testkit::lake::{self, Shape};
+use amn_soroban::testkit::{Dialect, Fault, History, Node, Tx, plain};
 use stellar_xdr::{Asset, Memo};
+use tempfile::TempDir;
 
 use super::ground::{self, PAYER, SHOP, WHOLE};
 use super::scene::{StellarScene, endpoint};
@@ -27,11 +29,16 @@ struct Missed {
 
 impl Missed {
     async fn new() -> Self {
+        Self::beside(&[]).await
+    }
+
+    /// The same with data lakes.
+    async fn beside(lakes: &[EndpointConfig]) -> Self {
         let mut history = ground::history();
         history.pass(3);
         let nodes = [Node::serve(history.clone()).await.unwrap(), Node::serve(history.clone()).await.unwrap()];
         let endpoints = nodes.iter().zip(["a", "b"]).map(|(node, name)| endpoint(name, &node.url(), name)).collect();
-        let mut scene = StellarScene::reading(ground::network(ground::TWO), None, endpoints).await;
+        let mut scene = StellarScene::waiting(ground::network(ground::TWO), None, endpoints, lakes).await;
         scene.catch_up().await;
         let mut intents = Vec::new();
         for number in 0..MISSED / 3 {
@@ -151,4 +158,44 @@ async fn a_node_that_says_it_forgot_more_than_it_has_loses_us_nothing() {
     let said = missed.next() + 40;
     missed.nodes[0].fault(Fault::OldestSaid(said));
     missed.everything_is_confirmed("one says so").await;
+}
+
+#[tokio::test]
+async fn what_every_node_forgot_is_read_from_a_data_lake_in_a_folder() {
+    let folder = TempDir::new().unwrap();
+    let lake = endpoint("lake", &format!("file://{}", folder.path().display()), "keeper");
+    let mut missed = Missed::beside(&[lake]).await;
+    {
+        let history = missed.nodes[0].history();
+        let shape = Shape { ledgers_per_batch: 4, batches_per_partition: 8 };
+        lake::write(folder.path(), ground::PASSPHRASE, &lake::ledgers_of(&history), shape).unwrap();
+    }
+    for node in &missed.nodes {
+        forget(&mut node.history());
+    }
+    missed.everything_is_confirmed("from the lake").await;
+    assert_eq!(missed.scene.db.halted().await, None);
+    assert_eq!(missed.scene.distrusted(), [None, None]);
+}
+
+#[tokio::test]
+async fn a_lake_with_a_hole_where_the_nodes_forgot_halts_and_skips_nothing() {
+    let folder = TempDir::new().unwrap();
+    let lake = endpoint("lake", &format!("file://{}", folder.path().display()), "keeper");
+    let mut missed = Missed::beside(&[lake]).await;
+    let whole = missed.nodes[0].history().clone();
+    let shape = Shape { ledgers_per_batch: 1, batches_per_partition: 8 };
+    lake::write(folder.path(), ground::PASSPHRASE, &lake::ledgers_of(&whole), shape).unwrap();
+    let hole = missed.next() + 20;
+    std::fs::remove_file(folder.path().join(shape.path(hole))).unwrap();
+    for node in &missed.nodes {
+        forget(&mut node.history());
+    }
+    assert_eq!(missed.scene.catch_up().await, Outcome::Halted, "{}", missed.scene.log.text());
+    let (reason, detail) = missed.scene.db.halted().await.unwrap();
+    assert_eq!(reason, "pruned", "{detail}");
+    assert_eq!(missed.scene.db.tip().await, i64::from(hole) - 1, "up to the hole: {detail}");
+    lake::write(folder.path(), ground::PASSPHRASE, &lake::ledgers_of(&whole), shape).unwrap();
+    missed.scene.resume().await;
+    missed.everything_is_confirmed("the hole is filled").await;
 }

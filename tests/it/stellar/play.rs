@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use amn_core::id::IntentId;
 use amn_scanner::stage::process::Daemon;
 use amn_scanner::stage::receiver::Receiver;
 use amn_soroban::address::Place;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use tempfile::TempDir;
 
-use super::ground::{self, WHOLE};
+use super::ground;
 use crate::support::database::Database;
 use crate::support::play::{KEY, free_port, start, told_of, wait_until};
 
@@ -117,17 +116,10 @@ impl StellarPlay {
         self.daemon.api().post("/v1/intents", body).await.unwrap()
     }
 
-    /// An intent that has the account alone: through SQL, because the API gives each on an account a number of its own.
+    /// An intent that has its account alone.
     pub async fn exclusive(&self, symbol: &str, to: Place) -> Value {
-        let id: uuid::Uuid = sqlx::query_scalar("select amn.create_intent('seller', $1, $2, $3::text::numeric, $4)")
-            .bind(ground::NETWORK)
-            .bind(ground::asset(symbol))
-            .bind(WHOLE.to_string())
-            .bind(to.spell().as_str())
-            .fetch_one(&self.db.pool)
-            .await
-            .unwrap();
-        json!({"id": IntentId(id.as_u128()).to_string()})
+        let terms = json!({"asset": ground::asset(symbol), "address": to.spell().as_str(), "reference": "none"});
+        self.intent(terms).await
     }
 
     /// The intent as it stands.

@@ -166,7 +166,7 @@ struct Recorded {
 async fn recorded(scene: &StellarScene, real: &Real) -> Vec<Recorded> {
     let rows = sqlx::query(
         r"
-        select encode(tx_hash, 'hex') as tx, index_in_tx, to_address, asset_id, amount::text as amount,
+        select encode(tx_hash, 'hex') as tx, index_in_tx::bigint as place, to_address, asset_id, amount::text as amount,
           coalesce(reference, '') as reference, intent_id, unmatched, kind, status, inclusion
         from amn.deposit
         ",
@@ -177,7 +177,7 @@ async fn recorded(scene: &StellarScene, real: &Real) -> Vec<Recorded> {
     let names: BTreeMap<String, &String> =
         real.found.credits.iter().map(|credit| (real.asset(&credit.asset), &credit.asset)).collect();
     let one = |row: &sqlx::postgres::PgRow| {
-        let index = usize::try_from(row.get::<i64, _>("index_in_tx")).unwrap();
+        let index = usize::try_from(row.get::<i64, _>("place")).unwrap();
         let asset = row.get::<String, _>("asset_id");
         Recorded {
             credit: Credit {

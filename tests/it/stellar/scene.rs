@@ -7,12 +7,13 @@ use amn_core::block::{Address, BlockRef};
 use amn_core::engine::Command;
 use amn_core::id::IntentId;
 use amn_core::timestamp::Timestamp;
-use amn_rpc::{EndpointConfig, Pool, PoolSettings, Time};
+use amn_rpc::{EndpointConfig, Pool, PoolSettings, VirtualTime};
 use amn_scanner::clock::{Clock as _, TestClock};
 use amn_scanner::follower::{Follower, Outcome, Parts};
 use amn_scanner::store;
 use amn_scanner::store::decide::Desk;
 use amn_soroban::address::{self, Place};
+use amn_soroban::lake::Lake;
 use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::source::SorobanSource;
 use tokio::sync::Notify;
@@ -27,11 +28,13 @@ pub use crate::support::evm_scene::endpoint;
 const ROUNDS_MAX: usize = 500;
 
 /// Past every interval of the follower, so that each round looks at everything.
-const STEP_MS: i64 = 6_000;
+const STEP: Duration = Duration::from_secs(6);
 
 pub struct StellarScene {
     pub db: Database,
     pub clock: Arc<TestClock>,
+    /// Of the pool. Under it every node is as quick as the others: who is asked first follows from the order alone.
+    pub time: VirtualTime,
     pub network: SorobanNetwork,
     pub pool: Pool,
     pub follower: Follower<SorobanSource>,
@@ -42,17 +45,17 @@ pub struct StellarScene {
 impl StellarScene {
     /// A network whose ledger begins at this block, or where it is final, read from these endpoints.
     pub async fn reading(network: SorobanNetwork, start: Option<BlockRef>, endpoints: Vec<EndpointConfig>) -> Self {
-        let mut scene = Self::waiting(network, start, endpoints, Time::real()).await;
+        let mut scene = Self::waiting(network, start, endpoints, &[]).await;
         assert_eq!(scene.follower.round().await.unwrap(), Outcome::Advanced, "the ledger begins: {}", scene.log.text());
         scene
     }
 
-    /// The same by a clock of its own, and its ledger has not begun.
+    /// The same with data lakes beside, and its ledger has not begun.
     pub async fn waiting(
         network: SorobanNetwork,
         start: Option<BlockRef>,
         endpoints: Vec<EndpointConfig>,
-        time: Time,
+        lakes: &[EndpointConfig],
     ) -> Self {
         let log = Lines::default();
         let writer = log.clone();
@@ -64,11 +67,14 @@ impl StellarScene {
         let listening = tracing::subscriber::set_default(subscriber);
         let db = Database::fresh().await;
         store::network::register(&db.pool, "soroban", &network.facts, None).await.unwrap();
-        let settings = PoolSettings { time, ..PoolSettings::default() };
-        let pool = Pool::new_with(network.facts.id.clone(), endpoints, settings).unwrap();
+        let time = VirtualTime::at(Duration::from_hours(500_000));
+        let settings = || PoolSettings { time: time.time(), ..PoolSettings::default() };
+        let pool = Pool::new_with(network.facts.id.clone(), endpoints, settings()).unwrap();
+        let lakes = lakes.iter().map(|lake| Lake::open(lake.clone(), settings(), &network).unwrap());
+        let source = SorobanSource::new(pool.clone(), network.clone()).with_lakes(lakes.collect());
         let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
         let follower = Follower::new(Parts {
-            source: SorobanSource::new(pool.clone(), network.clone()),
+            source,
             desk: Desk::new(db.pool.clone(), network.facts.clone()),
             pool: db.pool.clone(),
             clock: clock.clone(),
@@ -80,12 +86,13 @@ impl StellarScene {
             start,
             balance_check: None,
         });
-        Self { db, clock, network, pool, follower, log, _listening: listening }
+        Self { db, clock, time, network, pool, follower, log, _listening: listening }
     }
 
     /// One look, past every interval since the last.
     pub async fn look(&mut self) -> Outcome {
-        self.clock.advance(STEP_MS);
+        self.clock.advance(i64::try_from(STEP.as_millis()).unwrap());
+        self.time.advance(STEP);
         self.follower.round().await.unwrap()
     }
 
@@ -115,10 +122,11 @@ impl StellarScene {
     /// A person understood why the network was halted.
     pub async fn resume(&mut self) {
         let resume = Command::Resume { accept_fork: None };
-        let (pool, facts) = (&self.db.pool, &self.network.facts);
+        let (pool, facts) = (&self.db.pool, self.network.facts.clone());
         store::decide::command(pool, facts, resume, "the test", self.clock.now()).await.unwrap();
     }
 
+    /// Without a reference it has the address alone.
     pub async fn intent(&self, symbol: &str, to: Place, reference: Option<&str>, due: i64) -> IntentId {
         let asset = self.network.facts.assets.iter().find(|asset| asset.symbol == symbol).unwrap();
         self.intent_of(asset.id.as_str(), &to.spell(), reference, i128::from(due)).await
@@ -130,7 +138,7 @@ impl StellarScene {
             .bind(asset)
             .bind(due.to_string())
             .bind(to.as_str())
-            .bind(reference)
+            .bind(reference.unwrap_or("none"))
             .fetch_one(&self.db.pool)
             .await
             .unwrap();

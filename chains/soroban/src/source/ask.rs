@@ -86,7 +86,9 @@ impl Ask<'_> {
     pub async fn why_not(&self, first: u32, what: String) -> Trouble {
         match self.health().await {
             Ok(range) if range.latest < first => Trouble::NotYet(format!("its newest ledger is {}", range.latest)),
-            Ok(range) if range.oldest > first => Trouble::Pruned(format!("its oldest ledger is {}", range.oldest)),
+            Ok(range) if range.oldest > first => {
+                Trouble::Pruned(format!("its oldest ledger is {}, and {first} is next", range.oldest))
+            }
             Ok(range) => {
                 Trouble::Lacks(format!("it has ledgers {} to {}, and for {first}: {what}", range.oldest, range.latest))
             }

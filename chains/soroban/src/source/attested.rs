@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use amn_core::block::{BlockRef, Evidence, Header, Height, Inclusion};
-use amn_core::source::Watch;
+use amn_core::block::{BlockRef, Evidence, Header, Height, Inclusion, Operator};
+use amn_core::source::{Voucher, Watch};
 use amn_core::timestamp::Timestamp;
 
 use super::page::{self, Stock, Wanted};
@@ -31,36 +31,43 @@ struct Count {
 }
 
 impl Shared {
-    /// What more is known of a ledger now. That its content is proven was found when it was read.
-    pub async fn evidence_of(&self, block: BlockRef) -> Evidence {
-        // Only its name is compared.
-        let unknown = Header { at: block, parent: block.hash, time: Timestamp::from_millis(0) };
-        let vouchers = identity::vouch(self, &unknown).await;
-        let operators = vouchers.into_iter().filter(|voucher| voucher.block == block).map(|v| v.operator).collect();
-        Evidence { inclusion: Inclusion::Reported, operators, attestations: Some(self.attestations_of(block).await) }
+    /// What more is known of a ledger now: remembered or, where nodes may be asked, heard. That its content is proven
+    /// was found when it was read.
+    pub async fn evidence_of(&self, block: BlockRef, ask: bool) -> Evidence {
+        let behind = |vouchers: Vec<Voucher>| {
+            vouchers.into_iter().filter(|voucher| voucher.block == block).map(|voucher| voucher.operator).collect()
+        };
+        let operators: BTreeSet<Operator> = if ask {
+            // Only its name is compared.
+            let unknown = Header { at: block, parent: block.hash, time: Timestamp::from_millis(0) };
+            behind(identity::vouch(self, &unknown).await)
+        } else {
+            behind(self.said_of(block).0)
+        };
+        let attestations = Some(self.attestations_of(block, ask).await);
+        Evidence { inclusion: Inclusion::Reported, operators, attestations }
     }
 
-    async fn attestations_of(&self, block: BlockRef) -> u32 {
+    async fn attestations_of(&self, block: BlockRef, ask: bool) -> u32 {
         let remembered = {
             let attestations = self.attestations();
             attestations.knows(block).then(|| attestations.of(block))
         };
-        let most = u32::try_from(self.network.organisations.count()).unwrap_or(u32::MAX);
         match remembered {
             Some(count) => count,
-            None if most == 0 => 0,
-            None => self.count_on(block).await,
+            None if self.network.organisations.count() == 0 => 0,
+            None if ask => self.count_on(block).await,
+            None => self.counted.of(block).organisations(),
         }
     }
 
     /// Reads one page more of the ledgers above, up to as many as are counted.
     async fn count_on(&self, block: BlockRef) -> u32 {
         let mut count = self.counted.of(block);
-        let counted = |count: &Count| u32::try_from(count.who.len()).unwrap_or(u32::MAX);
         if count.through.height.above(block.height) >= COUNTED_ABOVE as u64
             || count.who.len() >= self.network.organisations.count()
         {
-            return counted(&count);
+            return count.organisations();
         }
         if let Some(steps) = self.next_above(count.through).await {
             for (header, organisation) in steps {
@@ -69,7 +76,7 @@ impl Shared {
             }
             self.counted.keep(block, count.clone());
         }
-        counted(&count)
+        count.organisations()
     }
 
     /// The ledgers that follow, from whoever has them.
@@ -107,6 +114,12 @@ impl Shared {
         let (network, watch) = (self.network.clone(), Watch::default());
         let wanted = Wanted { network, watch, on: Some(on), first, at_most: count as usize };
         Ok(page::read(wanted, Stock::Pages(vec![answer])).await?.steps)
+    }
+}
+
+impl Count {
+    fn organisations(&self) -> u32 {
+        u32::try_from(self.who.len()).unwrap_or(u32::MAX)
     }
 }
 

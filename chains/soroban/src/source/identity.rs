@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::{Header, Height, Operator};
+use amn_core::block::{BlockRef, Header, Height, Operator};
 use amn_core::source::{Head, Identity, SourceError, Voucher};
 use amn_rpc::{Endpoint, Probe};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
-use super::Shared;
 use super::ask::{NETWORK, nothing, read_network};
 use super::memory::Given;
 use super::trouble::{Trouble, Verdict};
 use super::wire::WireNetwork;
+use super::{Shared, token};
 use crate::lake::LakeError;
 use crate::ledger::PROTOCOL_MAX;
 
@@ -32,10 +32,10 @@ const FAR_AHEAD: u32 = 64;
 pub async fn probe(source: &Shared) -> Result<Identity, SourceError> {
     let endpoints: Vec<&Arc<Endpoint>> = source.nodes().collect();
     let networks = join_all(endpoints.iter().map(|endpoint| network_of(source, endpoint))).await;
-    let (mut right, mut foreign, mut verdict) = (0, Vec::new(), Verdict::default());
+    let (mut right, mut foreign, mut verdict) = (Vec::new(), Vec::new(), Verdict::default());
     for (endpoint, network) in endpoints.into_iter().zip(networks) {
         match network {
-            Ok(None) => right += 1,
+            Ok(None) => right.push(endpoint),
             Ok(Some(other)) => foreign.push(format!("{}: {other}", endpoint.name())),
             // Whoever cannot say it now says it before it is asked anything.
             Err(trouble) => {
@@ -44,14 +44,13 @@ pub async fn probe(source: &Shared) -> Result<Identity, SourceError> {
             }
         }
     }
-    if right == 0 {
+    if right.is_empty() {
         // Speaking of another network is a mistake in the configuration; no waiting mends it.
         let error = || source.error(verdict, Height(0));
         return Err(if foreign.is_empty() { error() } else { SourceError::Unsupported(foreign.join("; ")) });
     }
     look_at_lakes(source).await;
-    // Classic assets have seven decimals by the protocol; what a contract says of its own was checked with its code.
-    let decimals = source.network.facts.assets.iter().map(|asset| (asset.id.clone(), asset.decimals)).collect();
+    let decimals = token::decimals(source, right, verdict).await?;
     Ok(Identity { chain: source.network.facts.chain.clone(), decimals })
 }
 
@@ -228,19 +227,8 @@ fn newest_of_two(latest: &[(Arc<Endpoint>, u32)], one_is_enough: bool) -> Option
 /// What operators have at a height, or at their own head where that is lower: what they said of it already, and, until
 /// as many as anything asks for stand behind this ledger, what they say now. A ledger is a megabyte to each of them.
 pub async fn vouch(source: &Shared, at: &Header) -> Vec<Voucher> {
-    let mut operators: BTreeMap<Operator, Vec<Arc<Endpoint>>> = BTreeMap::new();
-    for endpoint in source.endpoints() {
-        operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
-    }
     let height = at.at.height;
-    let mut vouchers = Vec::new();
-    operators.retain(|operator, endpoints| {
-        let said = endpoints.iter().find_map(|endpoint| Some((endpoint, source.memory.said(endpoint, height)?)));
-        let Some((endpoint, header)) = said else { return true };
-        source.pool.note_said(endpoint, header.at, Some(at.at));
-        vouchers.push(Voucher { operator: operator.clone(), block: header.at });
-        false
-    });
+    let (mut vouchers, operators) = source.said_of(at.at);
     for (operator, endpoints) in operators {
         if vouchers.iter().filter(|voucher| voucher.block == at.at).count() >= source.voices_asked() {
             break;
@@ -263,6 +251,23 @@ pub async fn vouch(source: &Shared, at: &Header) -> Vec<Voucher> {
 }
 
 impl Shared {
+    /// What operators said of a ledger's height already, and the endpoints of those who did not.
+    pub fn said_of(&self, at: BlockRef) -> (Vec<Voucher>, BTreeMap<Operator, Vec<Arc<Endpoint>>>) {
+        let mut operators: BTreeMap<Operator, Vec<Arc<Endpoint>>> = BTreeMap::new();
+        for endpoint in self.endpoints() {
+            operators.entry(endpoint.operator().clone()).or_default().push(endpoint);
+        }
+        let mut vouchers = Vec::new();
+        operators.retain(|operator, endpoints| {
+            let said = endpoints.iter().find_map(|endpoint| Some((endpoint, self.memory.said(endpoint, at.height)?)));
+            let Some((endpoint, header)) = said else { return true };
+            self.pool.note_said(endpoint, header.at, Some(at));
+            vouchers.push(Voucher { operator: operator.clone(), block: header.at });
+            false
+        });
+        (vouchers, operators)
+    }
+
     /// As many operators as anything may ask for.
     fn voices_asked(&self) -> usize {
         let policy = &self.network.facts.policy;

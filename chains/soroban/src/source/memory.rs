@@ -52,7 +52,8 @@ pub struct Given {
     /// The endpoint's name.
     pub by: String,
     pub header: Header,
-    pub answer: Answer,
+    /// `None` where it was no good.
+    pub answer: Option<Answer>,
 }
 
 impl Memory {
@@ -115,7 +116,14 @@ impl Memory {
     }
 
     pub fn keep_head(&self, by: &Endpoint, header: Header, answer: Answer) {
-        *lock(&self.head) = Some(Given { by: by.name().to_owned(), header, answer });
+        *lock(&self.head) = Some(Given { by: by.name().to_owned(), header, answer: Some(answer) });
+    }
+
+    /// What was given of the newest ledger could not be used: it is asked for again.
+    pub fn drop_head(&self) {
+        if let Some(given) = &mut *lock(&self.head) {
+            given.answer = None;
+        }
     }
 
     /// Whether a head of this height means that nothing has moved for so long. The wait then begins anew, so that the

@@ -33,6 +33,8 @@ pub enum Trouble {
     TimedOut(String),
     /// It did not answer, or with what is no answer.
     Failed(String),
+    /// It asked to be left alone for a while, and was not asked: what it said before stands.
+    LeftAlone(String),
 }
 
 impl From<Lie> for Trouble {
@@ -76,6 +78,7 @@ impl From<RpcError> for Trouble {
             RpcError::Pruned(why) => Self::Pruned(why),
             RpcError::Unsupported(why) => Self::Unsupported(why),
             RpcError::Split { .. } => Self::TooMuch("it cannot answer even the smallest question".to_owned()),
+            RpcError::CoolDown { .. } => Self::LeftAlone(error.to_string()),
             other => Self::Failed(other.to_string()),
         }
     }
@@ -136,6 +139,7 @@ impl Verdict {
                 endpoint.remark(&why);
                 self.failed = said(why);
             }
+            Trouble::LeftAlone(why) => self.failed = said(why),
         }
     }
 

@@ -1,16 +1,14 @@
-//! What the second reader found and what the first did, in each other's words. The tests of the daemon share this file
-//! with the reader.
+//! A network that lists whatever the second reader found. The tests of the daemon share this file with the reader.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use amn_core::block::Transfer;
 use amn_core::money::Amount;
 use amn_soroban::asset;
 use amn_soroban::decode::Listed;
 use amn_soroban::networks::{ClassicEntry, ContractKey, HashKey, SorobanNetwork, TokenEntry};
 
-use super::second_reader::{Credit, Found};
+use super::second_reader::Found;
 
 /// The network with every asset that these credits name on its list, and no amount too small.
 pub fn listing(network: SorobanNetwork, found: &Found) -> SorobanNetwork {
@@ -47,22 +45,4 @@ pub fn listing(network: SorobanNetwork, found: &Found) -> SorobanNetwork {
 
 pub fn one_stroop() -> Amount {
     Amount::new(1)
-}
-
-/// A transfer in the second reader's words.
-pub fn in_words(transfer: &Transfer) -> Credit {
-    let asset = transfer.asset.as_str();
-    let asset = match asset.split_once("/asset:").or_else(|| asset.split_once("/sep41:")) {
-        Some((_, name)) => name.replacen('-', ":", 1),
-        None => "native".to_owned(),
-    };
-    let (operation, event) = (transfer.id.index >> 16, transfer.id.index & 0xffff);
-    Credit {
-        tx: transfer.id.tx.to_string()[2..].to_owned(),
-        place: (operation as usize, event as usize),
-        to: transfer.to.to_string(),
-        asset,
-        amount: i128::try_from(transfer.amount.units()).unwrap(),
-        reference: transfer.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
-    }
 }

@@ -7,7 +7,7 @@ use amn_core::source::{Watch, WatchVersion};
 use amn_soroban::address::Place;
 use amn_soroban::networks::SorobanNetwork;
 
-pub use crate::readings::{in_words, listing, one_stroop};
+pub use crate::readings::{listing, one_stroop};
 
 /// A file of real chain data; `None`, and the reason is printed, where it is not on this machine.
 pub fn real(file: &str) -> Option<Vec<u8>> {
@@ -50,6 +50,24 @@ pub fn watch(places: impl IntoIterator<Item = Place>) -> Watch {
         watch.insert(&place.raw(), true);
     }
     watch
+}
+
+/// A transfer in the second reader's words.
+pub fn in_words(transfer: &amn_core::block::Transfer) -> crate::second_reader::Credit {
+    let asset = transfer.asset.as_str();
+    let asset = match asset.split_once("/asset:").or_else(|| asset.split_once("/sep41:")) {
+        Some((_, name)) => name.replacen('-', ":", 1),
+        None => "native".to_owned(),
+    };
+    let (operation, event) = (transfer.id.index >> 16, transfer.id.index & 0xffff);
+    crate::second_reader::Credit {
+        tx: transfer.id.tx.to_string()[2..].to_owned(),
+        place: (operation as usize, event as usize),
+        to: transfer.to.to_string(),
+        asset,
+        amount: i128::try_from(transfer.amount.units()).unwrap(),
+        reference: transfer.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 /// A watch on everybody these credits pay, and on everybody who did something.

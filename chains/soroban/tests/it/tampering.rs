@@ -12,7 +12,6 @@ use stellar_xdr::Asset;
 
 use crate::support::*;
 use crate::victim::{Outcome, Victim};
-use amn_soroban::testkit::forge::{Forged, edit, set_amount, succeeded};
 
 /// Changes the victim in every way there is; the names of those that found nothing to change.
 fn tamper_with(victim: &Victim, next: Option<&[u8]>) -> Vec<&'static str> {

@@ -1,9 +1,9 @@
 //! A ledger in which every way to tamper finds something to change.
 
-use stellar_xdr::{Asset, Memo};
+use stellar_xdr::{Asset, Memo, ScVal};
 
 use crate::address::Place;
-use crate::testkit::event::{Token, string};
+use crate::testkit::event::{Token, raw, string};
 use crate::testkit::transaction::{Tx, muxed, plain};
 
 /// Who is paid what, and by what.
@@ -23,7 +23,7 @@ pub struct Victim {
 }
 
 /// The transactions of the ledger: payments by text, number, muxed address, fee-bump, path, new account and merger,
-/// two contract calls, and one that failed. Events stand beside the classic ones.
+/// two contract calls, one of them with an event without topics, and one that failed. Events stand beside the classic ones.
 #[must_use]
 pub fn victim(of: &Victim) -> Vec<Tx> {
     let Victim { payer, shop, escrow, asset, token, amount } = of;
@@ -42,6 +42,8 @@ pub fn victim(of: &Victim) -> Vec<Tx> {
         Tx::of(payer).memo(text("all I have")).merge_into(plain(shop), amount + 7),
         Tx::of(payer).memo(Memo::Id(23)).pay(plain(shop), asset, amount + 8).fails(),
         Tx::of(payer).call(vec![
+            // Anybody's contract may say nothing at all.
+            raw(Some([0x66; 32]), vec![], ScVal::Void),
             token.transfer(payer, escrow, i128::from(amount + 9)),
             token.transfer(payer, other, i128::from(amount + 10)),
         ]),

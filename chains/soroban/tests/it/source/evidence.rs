@@ -82,3 +82,24 @@ async fn reading_old_ledgers_again_does_not_forget_who_attested_the_newest() {
     stand.on(1_002).await.unwrap();
     assert_eq!((stand.source.attested_by(closed.at), before.len()), (before.clone(), 3));
 }
+
+#[tokio::test]
+async fn of_many_old_ledgers_some_are_asked_about_at_a_time_and_all_by_turns() {
+    let stand = stand(2, 3).await;
+    stand.pass(100);
+    let deposits: Vec<_> = (1_020..1_040).map(|sequence| deposit(&stand, stand.at(sequence))).collect();
+    let again = source(&stand.nodes, &stand.network, &stand.clock, |_| {});
+    stand.nodes[0].take_traffic();
+    let first = again.prove(&deposits).await.unwrap();
+    let asked = stand.nodes[0].take_traffic().questions["getLedgers"];
+    assert!((1..=12).contains(&asked), "{asked}");
+    assert_eq!(first.len(), deposits.len());
+    let attested = |proven: &[(TransferId, BlockRef, Evidence)]| {
+        proven.iter().filter(|(_, _, is)| is.attestations == Some(3) && is.operators.len() == 2).count()
+    };
+    assert_eq!(attested(&first), 4);
+    for _ in 0..4 {
+        again.prove(&deposits).await.unwrap();
+    }
+    assert_eq!(attested(&again.prove(&deposits).await.unwrap()), deposits.len());
+}

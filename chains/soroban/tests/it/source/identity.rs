@@ -1,11 +1,18 @@
 //! Who a node is, at the start and each time it comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::source::{ChainSource as _, SourceError};
-use amn_soroban::testkit::Fault;
+use amn_soroban::testkit::{Fault, Reply};
+use serde_json::json;
+use stellar_xdr::{
+    ContractDataDurability, ContractDataEntry, ContractExecutable, ContractId, ExtensionPoint, Hash, LedgerEntryData,
+    Limits, ScAddress, ScContractInstance, ScMap, ScMapEntry, ScSymbol, ScVal, WriteXdr as _,
+};
 
 use super::stand::*;
+use crate::support::token_entry;
 
 const OTHER: &str = "Test SDF Network ; September 2015";
 
@@ -70,4 +77,55 @@ async fn a_node_that_does_not_say_who_it_is_is_asked_before_it_is_used() {
         assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010));
     }
     assert!(stand.distrusted("a").contains(OTHER));
+}
+
+/// The entry of a token's contract, as a node gives it.
+fn entry_of(contract: [u8; 32], code: [u8; 32], decimal: u32) -> String {
+    use base64::Engine as _;
+    let symbol = |text: &str| ScVal::Symbol(ScSymbol(text.try_into().unwrap()));
+    let map = |entries: Vec<ScMapEntry>| ScMap(entries.try_into().unwrap());
+    let metadata = map(vec![ScMapEntry { key: symbol("decimal"), val: ScVal::U32(decimal) }]);
+    let storage = map(vec![ScMapEntry { key: symbol("METADATA"), val: ScVal::Map(Some(metadata)) }]);
+    let instance = ScContractInstance { executable: ContractExecutable::Wasm(Hash(code)), storage: Some(storage) };
+    let data = LedgerEntryData::ContractData(ContractDataEntry {
+        ext: ExtensionPoint::V0,
+        contract: ScAddress::Contract(ContractId(Hash(contract))),
+        key: ScVal::LedgerKeyContractInstance,
+        durability: ContractDataDurability::Persistent,
+        val: ScVal::ContractInstance(instance),
+    });
+    base64::engine::general_purpose::STANDARD.encode(data.to_xdr(Limits::none()).unwrap())
+}
+
+#[tokio::test]
+async fn a_token_that_is_only_a_contract_must_run_the_code_that_is_pinned_and_says_its_decimals() {
+    let contract = [0x7c; 32];
+    for (code, decimal, of_b, right) in
+        [([0; 32], 7, 7, true), ([0; 32], 9, 9, true), ([1; 32], 7, 7, false), ([0; 32], 7, 9, false)]
+    {
+        let mut stand = stand(2, 0).await;
+        stand.network = stand.network.clone().with_assets("the test", &[], &[token_entry(contract)]).unwrap();
+        stand.source = source(&stand.nodes, &stand.network, &stand.clock, |_| {});
+        for (node, decimal) in stand.nodes.iter().zip([decimal, of_b]) {
+            let xdr = entry_of(contract, code, decimal);
+            node.script(Some(Arc::new(move |method, params, reply| match method {
+                "getLedgerEntries" => {
+                    let entry = json!({ "key": params["keys"][0], "xdr": xdr, "lastModifiedLedgerSeq": 7 });
+                    Reply::Result(json!({ "entries": [entry], "latestLedger": 1_010 }).to_string())
+                }
+                _ => reply,
+            })));
+        }
+        let identity = stand.source.probe().await;
+        let token = &stand.network.registry.contracts[&contract].asset;
+        match identity {
+            Ok(identity) => assert!(right && u32::from(identity.decimals[token]) == decimal),
+            Err(error) => assert!(!right && matches!(error, SourceError::Unsupported(_)), "{error}"),
+        }
+    }
+    // A node that cannot show it at all does not start the network.
+    let mut stand = stand(1, 0).await;
+    stand.network = stand.network.clone().with_assets("the test", &[], &[token_entry(contract)]).unwrap();
+    stand.source = source(&stand.nodes, &stand.network, &stand.clock, |_| {});
+    assert!(matches!(stand.source.probe().await, Err(SourceError::Unsupported(_))));
 }

@@ -137,6 +137,14 @@ async fn the_only_operator_may_damage_a_ledger_twice_before_the_network_halts() 
 }
 
 #[tokio::test]
+async fn a_ledger_that_was_damaged_once_on_its_way_is_asked_for_again() {
+    let stand = stand(1, 0).await;
+    stand.nodes[0].fault_times(1, Some("getLedgers"), Fault::Undecodable(1_010));
+    assert!(matches!(stand.on(1_009).await, Err(SourceError::Malformed(_))));
+    assert_eq!(stand.on(1_009).await.unwrap().tip.at, stand.at(1_010));
+}
+
+#[tokio::test]
 async fn a_switch_to_a_protocol_beyond_us_is_told_with_the_last_ledger_before_it() {
     let stand = stand(2, 0).await;
     stand.history().chain.upgrade = Some(31);
