@@ -2,6 +2,7 @@
 
 mod branches;
 mod clawback;
+mod contract;
 mod crash;
 mod forgets;
 mod ground;
