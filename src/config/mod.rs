@@ -11,6 +11,7 @@ pub mod scenario;
 mod secret;
 mod sections;
 mod tree;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, Hash, NetworkId, Operator};
+use amn_core::block::{BlockRef, Hash, Height, NetworkId, Operator};
 use amn_core::confirmation::{Require, Tier};
 use amn_core::money::Amount;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub auth: Auth,
     pub networks: BTreeMap<NetworkId, Network>,
+    /// Who listens to which contract.
+    pub contracts: Vec<ContractWatch>,
 }
 
 /// How much is refused.
@@ -197,6 +200,20 @@ pub enum ProxyKind {
     Erc20Fee,
     /// Its event is itself the credit.
     EthFee,
+}
+
+/// Somebody listens to a contract.
+#[derive(Debug, Clone)]
+pub struct ContractWatch {
+    pub network: NetworkId,
+    /// As written: only the network's family knows its addresses, and how topics are spelled.
+    pub contract: String,
+    pub tenant: String,
+    /// Patterns, each a list of segments; absent: everything it says.
+    pub topics: Option<Vec<Vec<String>>>,
+    /// The first height that counts; absent: from when a daemon first reads this.
+    pub since: Option<Height>,
+    pub place: String,
 }
 
 /// A node of a network.
