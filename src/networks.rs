@@ -152,9 +152,10 @@ impl Served {
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
-        let pool =
-            Pool::new_with(id.clone(), endpoints::asked(network), settings).map_err(|error| at(error.to_string()))?;
-        let (attesters, kind) = (read.attesters(), read.over(&pool));
+        let pool = Pool::new_with(id.clone(), endpoints::asked(network), settings.clone());
+        let pool = pool.map_err(|error| at(error.to_string()))?;
+        let attesters = read.attesters();
+        let kind = read.over(&pool, endpoints::lakes(network), &settings).map_err(at)?;
         Ok(Self { facts, config: network.clone(), pool, tape, attesters, wishes: Vec::new(), kind })
     }
 

@@ -24,6 +24,8 @@ use amn_core::block::{BlockRef, Hash, Height, NetworkId, Operator};
 use amn_core::confirmation::{Require, Tier};
 use amn_core::money::Amount;
 
+/// The kind of an endpoint that holds a chain's past as files, and no head.
+pub use amn_soroban::lake::DATA_LAKE;
 pub use problem::ConfigErrors;
 pub use secret::{Secret, SecretUrl};
 
@@ -32,9 +34,6 @@ use reader::{Notes, Section};
 
 /// Read where no path is given and this file is there.
 pub const DEFAULT_FILE: &str = "amn-scanner.toml";
-
-/// The kind of an endpoint that holds a chain's past as files (SEP-54), and no head.
-pub const DATA_LAKE: &str = "data-lake";
 
 /// A few kilobytes are usual; a megabyte is another file by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -1,6 +1,8 @@
 //! What the ledger knows: deposits with the terms they meet and miss, intents with what they lack, events told.
 
-use amn_core::block::{BlockRef, Header, Height, NetworkId};
+use std::time::Duration;
+
+use amn_core::block::{BlockRef, Header, Height, Inclusion, NetworkId, Operator, TransferId};
 use amn_core::confirmation::{Known, Policy, Require, Term, View, terms};
 use amn_core::deposit::{DepositStatus, Unmatched};
 use amn_core::intent::Status;
@@ -17,6 +19,9 @@ use super::report::Report;
 use super::shown;
 use crate::cli::office::Office;
 use crate::cli::thresholds::terms as in_words;
+
+/// Nodes are asked who attested a ledger, once; then the person hears the count alone.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The networks as they stand, and the way to everything else.
 pub struct Ledger<'a> {
@@ -101,6 +106,7 @@ impl<'a> Ledger<'a> {
         };
         let list = self.terms(deposit, &require);
         status(report, deposit, &require, grounds.settled_tip, &list);
+        self.attested(report, deposit, &grounds.operators).await;
         if let Some(intent) = intent.as_ref().filter(|_| deposit.late) {
             let by = intent.expires_at.map_or(0, |expires| deposit.block_time.seconds_since(expires));
             let words = match (deposit.accepted, by) {
@@ -124,6 +130,36 @@ impl<'a> Ledger<'a> {
             }
         }
         self.standing(report, network, Some(deposit.height)).await
+    }
+
+    /// In words what stands behind a deposit, on networks whose blocks are attested.
+    async fn attested(&self, report: &mut Report, deposit: &Deposit, operators: &[Operator]) {
+        let Some(count) = deposit.attestations else { return };
+        let shown = match deposit.inclusion {
+            Inclusion::Proven => "is proven from the header of its own ledger",
+            Inclusion::Reported => "is what a node reported: its ledger does not prove it",
+        };
+        let given = match operators {
+            [] => "no operator's".to_owned(),
+            [one] => format!("the word of {one}"),
+            all => format!("the word of {}", all.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        let block = BlockRef { height: Height(deposit.height), hash: deposit.block_hash };
+        let index = u32::try_from(deposit.index).unwrap_or(u32::MAX);
+        let transfer = TransferId { tx: deposit.tx, kind: deposit.kind, index };
+        let names = match self.office.networks.get(&NetworkId::new(&deposit.network)) {
+            Some(served) => {
+                let asked = served.attested_by(transfer, block);
+                tokio::time::timeout(PATIENCE, asked).await.unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        let words = format!(
+            "It {shown}; that the ledger is the network's is {given}, and validators of {count} organisation(s) built on \
+             it{by}."
+        );
+        report.say("evidence", &deposit.network, words);
     }
 
     /// As `State::require_for` in the core: the tier by the larger of due and arrived, AND the intent's own terms.

@@ -1,5 +1,6 @@
 //! Stellar through the whole pipeline: real ledgers, liars, clawbacks, crashes, and nodes that forget.
 
+mod branches;
 mod clawback;
 mod contract;
 mod crash;

@@ -37,7 +37,7 @@ pub struct Backed {
 
 impl Shared {
     /// How many organisations must have built on a ledger; `None` where the network names none.
-    fn organisations_asked(&self) -> Option<u32> {
+    pub fn organisations_asked(&self) -> Option<u32> {
         let known = self.network.organisations.count().min(ORGANISATIONS);
         u32::try_from(known).ok().filter(|asked| *asked > 0)
     }
@@ -55,7 +55,7 @@ impl Shared {
             match self.compare(&other, on, shown).await {
                 Ok(Word::Same(count)) => {
                     let operators = BTreeSet::from([other.operator().clone()]);
-                    self.contradicted(&asked.against, by, &other);
+                    contradicted(&asked.against, by, &other);
                     self.memory.heard();
                     return Ok(Backed { count, operators, alone: false });
                 }
@@ -101,18 +101,6 @@ impl Shared {
             count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
         self.pool.note_said(other, there.at, None);
         Ok(if same { Word::Same(count) } else { Word::Other(there) })
-    }
-
-    /// Two operators have one ledger: whoever has another there stands alone, unless others stand with it.
-    fn contradicted(&self, against: &[(Arc<Endpoint>, Header)], by: &Endpoint, and: &Endpoint) {
-        let operators: BTreeSet<&Operator> = against.iter().map(|(endpoint, _)| endpoint.operator()).collect();
-        if operators.len() > 1 {
-            return;
-        }
-        for (endpoint, there) in against {
-            let (height, hash, by, and) = (there.at.height, there.at.hash, by.operator(), and.operator());
-            endpoint.distrust(format!("it has ledger {height} {hash}; {by} and {and} have another there"));
-        }
     }
 
     /// Somebody has another ledger where this endpoint has one, and nobody else stands behind either.
@@ -193,6 +181,18 @@ impl Shared {
             }
         }
         if attested.len() == 1 { attested.pop_first() } else { None }
+    }
+}
+
+/// Two operators have one ledger: whoever has another there stands alone, unless others stand with it.
+fn contradicted(against: &[(Arc<Endpoint>, Header)], by: &Endpoint, and: &Endpoint) {
+    let operators: BTreeSet<&Operator> = against.iter().map(|(endpoint, _)| endpoint.operator()).collect();
+    if operators.len() > 1 {
+        return;
+    }
+    for (endpoint, there) in against {
+        let (height, hash, by, and) = (there.at.height, there.at.hash, by.operator(), and.operator());
+        endpoint.distrust(format!("it has ledger {height} {hash}; {by} and {and} have another there"));
     }
 }
 
