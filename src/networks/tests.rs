@@ -274,6 +274,6 @@ fn a_listener_that_cannot_be_is_refused_with_its_line_and_what_is_wrong() {
         ),
     ] {
         let error = build(&text).unwrap_err();
-        assert!(error.contains(&format!("amn.toml:{place}: [[watch.contract]] {expected}")), "{error}");
+        assert!(error.contains(&format!("amn.toml:{place}:1: [[watch.contract]] {expected}")), "{error}");
     }
 }

@@ -49,5 +49,5 @@ fn a_listener_is_read_as_it_is_written() {
     let texts = vec![vec!["symbol:escrow_funded".to_owned(), "*".to_owned(), "**".to_owned()], Vec::new()];
     assert_eq!((contracts[0].topics.as_ref(), contracts[0].since), (Some(&texts), Some(Height(63_092_990))));
     assert_eq!((contracts[1].topics.as_ref(), contracts[1].since), (None, None), "all it says, from now on");
-    assert_eq!(contracts[1].place, "amn.toml:7");
+    assert_eq!(contracts[1].place, "amn.toml:7:1");
 }
