@@ -142,7 +142,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
-        listeners::register(&pool, &served.facts.id, served.wishes(), SystemClock.now()).await?;
+        let begins = served.config.start.map(|start| start.height);
+        listeners::register(&pool, &served.facts.id, served.wishes(), begins, SystemClock.now()).await?;
     }
     for recording in &mut recordings {
         if let Some(served) = networks.get(recording.network()) {
