@@ -1,18 +1,24 @@
 //! One endpoint of a Stellar network, asked everything the follower will ask of it: who it is, how far back it goes,
 //! and whether its newest ledger proves itself.
 
+use std::sync::Arc;
+
 use amn_core::block::Height;
 use amn_core::timestamp::Timestamp;
-use amn_rpc::RpcError;
+use amn_rpc::{Endpoint, RpcError};
+use amn_scanner::networks::Served;
 use amn_scanner::networks::soroban::{self, Health};
 use amn_soroban::evidence;
+use amn_soroban::lake::LakeError;
 use amn_soroban::ledger::{Ledger, LedgerError, PROTOCOL_MAX};
 use amn_soroban::networks::SorobanNetwork;
+use amn_soroban::source::SorobanSource;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Lines;
 use super::endpoint::Asker;
 
 /// So many ledgers back a node must reach for a weekend without us to end well: at five to six seconds, three days.
@@ -24,6 +30,39 @@ const RETENTION_LEDGERS: u64 = 45_000;
 struct Network {
     passphrase: String,
     protocol_version: u32,
+}
+
+/// The data lakes of a network: whether each is of it, and whether it reaches up to where the nodes' history begins.
+pub async fn lakes(served: &Served, source: &SorobanSource, nodes: &[&Arc<Endpoint>], lines: &mut Lines) {
+    let mut oldest = None;
+    for node in nodes.iter().filter(|_| !source.lakes().is_empty()) {
+        if let Ok(health) = soroban::health(node).await {
+            oldest = Some(oldest.unwrap_or(0).max(health.oldest_ledger));
+        }
+    }
+    for lake in source.lakes() {
+        let name = format!("{}/{}", served.facts.id, lake.name());
+        let shown = format!("{} of {}", lake.health().shown_url, lake.operator());
+        if let Err(error) = lake.check().await {
+            let todo = match error {
+                LakeError::Foreign(_) => "the URL is of another network, or of files we do not read: correct it",
+                _ => "see that the URL is the folder of .config.json, and that it can be read without signing",
+            };
+            lines.fail("lake", name, format!("{shown}: {error}"), todo);
+            continue;
+        }
+        let Some(oldest) = oldest.and_then(|oldest| u32::try_from(oldest).ok()) else {
+            lines.fine("lake", name, format!("{shown}: of this network"));
+            continue;
+        };
+        match lake.ledgers(oldest, oldest, 1).await {
+            Ok(_) => lines.fine("lake", name, format!("{shown}: has ledger {oldest}, where a node's history begins")),
+            Err(error) => {
+                let todo = "between it and the nodes nobody has what is missing: a long outage of ours would halt";
+                lines.warn("lake", name, format!("{shown}: {error}"), todo);
+            }
+        }
+    }
 }
 
 impl Asker<'_, SorobanNetwork> {
