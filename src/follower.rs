@@ -427,13 +427,9 @@ impl<S: ChainSource> Follower<S> {
             let page = network::watches_above(&self.parts.pool, &network, since, now, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
-                self.watch.version = new.version;
-                match (self.parts.raw)(&new.address) {
-                    Some(raw) => self.watch.insert(&raw, new.native),
-                    None => {
-                        let detail = format!("{} is no address of this family", new.address);
-                        self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
-                    }
+                let detail = format!("{} is no address of this family", new.address);
+                if !new.add_to(&mut self.watch, self.parts.raw) {
+                    self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
                 }
             }
             if !more {

@@ -6,6 +6,7 @@ mod asked;
 mod endpoints;
 pub mod evm;
 mod file;
+mod listening;
 pub mod soroban;
 pub mod source;
 
@@ -30,6 +31,7 @@ use self::source::Source;
 use crate::api::chains::ToPay;
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
+use crate::store::contracts::listeners::Wish;
 
 /// The polling interval where none is configured: a quarter of the block time, within these bounds. Below
 /// the first a node sees nothing but us; above the second a payer waits for no reason.
@@ -46,6 +48,8 @@ pub struct Served {
     pub tape: Option<Arc<Recorder>>,
     /// How many organisations may attest a block.
     pub attesters: u32,
+    /// Who listens to which of its contracts.
+    wishes: Vec<Wish>,
     kind: Kind,
 }
 
@@ -85,7 +89,9 @@ impl Networks {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self(served)) } else { Err(problems) }
+        let mut networks = Self(served);
+        problems.extend(networks.listen(config));
+        if problems.is_empty() { Ok(networks) } else { Err(problems) }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&NetworkId, &Served)> {
@@ -150,7 +156,7 @@ impl Served {
         let pool = pool.map_err(|error| at(error.to_string()))?;
         let attesters = read.attesters();
         let kind = read.over(&pool, endpoints::lakes(network), &settings).map_err(at)?;
-        Ok(Self { facts, config: network.clone(), pool, tape, attesters, kind })
+        Ok(Self { facts, config: network.clone(), pool, tape, attesters, wishes: Vec::new(), kind })
     }
 
     /// What only its family knows.

@@ -30,6 +30,7 @@ use crate::config;
 use crate::config::scenario::{Act, Asked, Scenario, Step};
 use crate::follower::Outcome;
 use crate::networks::Served;
+use crate::store::intents::Wish;
 use crate::store::row::timestamp;
 use crate::store::{StoreError, moment};
 
@@ -304,7 +305,8 @@ impl Recording {
                 due: row.due.parse().unwrap_or_default(),
                 tolerance: row.tolerance.parse().unwrap_or_default(),
                 address: row.address,
-                reference: row.reference,
+                // Nothing said would be a fresh number where accounts are shared.
+                reference: Some(row.reference.unwrap_or_else(|| Wish::ALONE.to_owned())),
                 expires_at: row.expires_at.map(timestamp),
                 require: serde_json::from_value::<Require>(row.require).unwrap_or_default(),
                 metadata: row.metadata.as_object().cloned().unwrap_or_default(),

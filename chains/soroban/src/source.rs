@@ -127,10 +127,12 @@ impl SorobanSource {
         self.0.nodes().map(facts).collect()
     }
 
-    /// Which organisations built on a ledger that was read lately, by name.
+    /// Which organisations built on a ledger, by name: one that was read lately, or that more evidence was asked for.
     #[must_use]
     pub fn attested_by(&self, ledger: BlockRef) -> BTreeSet<Arc<str>> {
-        self.0.attestations().who(ledger)
+        let mut who = self.0.attestations().who(ledger);
+        who.extend(self.0.counted.who(ledger));
+        who
     }
 }
 

@@ -16,7 +16,7 @@ use amn_core::timestamp::Timestamp;
 use amn_scanner::clock::{Clock, SystemClock};
 use amn_scanner::config::{Config, ConfigErrors};
 use amn_scanner::daemon::OpenDatabase;
-use amn_scanner::networks::{Kind, Networks, Served};
+use amn_scanner::networks::{Networks, Served};
 use amn_scanner::store::read::networks::{self, Network};
 use amn_scanner::store::{self, thresholds};
 use futures_util::future::join_all;
@@ -153,9 +153,7 @@ pub async fn run(config: &Config, screen: &Screen) -> ExitCode {
             lines.0.extend(found.lines.0);
         }
         together::check(served, &served_well, &mut lines).await;
-        if let Kind::Soroban(source) = served.kind() {
-            stellar::lakes(served, source, &served_well, &mut lines).await;
-        }
+        stellar::lakes(served, &mut lines).await;
     }
     if let Some(database) = database {
         database.close().await;

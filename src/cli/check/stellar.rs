@@ -1,18 +1,17 @@
 //! One endpoint of a Stellar network, asked everything the follower will ask of it: who it is, how far back it goes,
 //! and whether its newest ledger proves itself.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use amn_core::block::Height;
 use amn_core::timestamp::Timestamp;
-use amn_rpc::{Endpoint, RpcError};
-use amn_scanner::networks::Served;
+use amn_rpc::RpcError;
 use amn_scanner::networks::soroban::{self, Health};
+use amn_scanner::networks::{Kind, Served};
 use amn_soroban::evidence;
 use amn_soroban::lake::LakeError;
 use amn_soroban::ledger::{Ledger, LedgerError, PROTOCOL_MAX};
 use amn_soroban::networks::SorobanNetwork;
-use amn_soroban::source::SorobanSource;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -21,8 +20,37 @@ use serde_json::json;
 use super::Lines;
 use super::endpoint::Asker;
 
+/// For the first file of a lake.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// So many ledgers back a node must reach for a weekend without us to end well: at five to six seconds, three days.
 const RETENTION_LEDGERS: u64 = 45_000;
+
+/// Whether each data lake is of this network and of a kind that is read. What it holds is asked for when it is needed.
+pub async fn lakes(served: &Served, lines: &mut Lines) {
+    let Kind::Soroban(source) = served.kind() else { return };
+    for lake in source.lakes() {
+        let name = format!("{}/{}", served.facts.id, lake.name());
+        let health = lake.health();
+        let shown = format!("{} of {}", health.shown_url, health.operator);
+        let asked = tokio::time::timeout(PATIENCE, lake.check()).await;
+        match asked.unwrap_or_else(|_| Err(LakeError::Failed(format!("nothing in {} s", PATIENCE.as_secs())))) {
+            Ok(()) => lines.fine("lake", name, format!("{shown}: files of this network")),
+            Err(error @ LakeError::Foreign(_)) => {
+                lines.fail(
+                    "lake",
+                    name,
+                    format!("{shown}: {error}"),
+                    "the URL is of another network or no lake: correct it",
+                );
+            }
+            Err(error) => {
+                let todo = "history that the nodes have forgotten is not to be had from it: see that the URL is right";
+                lines.fail("lake", name, format!("{shown}: {error}"), todo);
+            }
+        }
+    }
+}
 
 /// Who a node says it is.
 #[derive(Deserialize)]
@@ -30,39 +58,6 @@ const RETENTION_LEDGERS: u64 = 45_000;
 struct Network {
     passphrase: String,
     protocol_version: u32,
-}
-
-/// The data lakes of a network: whether each is of it, and whether it reaches up to where the nodes' history begins.
-pub async fn lakes(served: &Served, source: &SorobanSource, nodes: &[&Arc<Endpoint>], lines: &mut Lines) {
-    let mut oldest = None;
-    for node in nodes.iter().filter(|_| !source.lakes().is_empty()) {
-        if let Ok(health) = soroban::health(node).await {
-            oldest = Some(oldest.unwrap_or(0).max(health.oldest_ledger));
-        }
-    }
-    for lake in source.lakes() {
-        let name = format!("{}/{}", served.facts.id, lake.name());
-        let shown = format!("{} of {}", lake.health().shown_url, lake.operator());
-        if let Err(error) = lake.check().await {
-            let todo = match error {
-                LakeError::Foreign(_) => "the URL is of another network, or of files we do not read: correct it",
-                _ => "see that the URL is the folder of .config.json, and that it can be read without signing",
-            };
-            lines.fail("lake", name, format!("{shown}: {error}"), todo);
-            continue;
-        }
-        let Some(oldest) = oldest.and_then(|oldest| u32::try_from(oldest).ok()) else {
-            lines.fine("lake", name, format!("{shown}: of this network"));
-            continue;
-        };
-        match lake.ledgers(oldest, oldest, 1).await {
-            Ok(_) => lines.fine("lake", name, format!("{shown}: has ledger {oldest}, where a node's history begins")),
-            Err(error) => {
-                let todo = "between it and the nodes nobody has what is missing: a long outage of ours would halt";
-                lines.warn("lake", name, format!("{shown}: {error}"), todo);
-            }
-        }
-    }
 }
 
 impl Asker<'_, SorobanNetwork> {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use stellar_xdr::{LedgerHeaderHistoryEntry, Limits, ReadXdr};
 
+use super::BODY_MAX;
 use super::memory::{Memory, Range};
 use super::trouble::Trouble;
 use super::wire::{WireHealth, WireLedger, WireLedgers, WireNetwork};
@@ -69,6 +70,7 @@ impl Ask<'_> {
     pub async fn page(&self, first: u32, count: u32) -> Result<Answer, Trouble> {
         let params = json!({ "startLedger": first, "pagination": { "limit": count } });
         let error = match self.endpoint.call("getLedgers", &params).await {
+            Ok(answer) if answer.raw().len() > BODY_MAX => RpcError::Split { hint: None },
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };

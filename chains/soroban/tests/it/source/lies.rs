@@ -3,7 +3,7 @@
 use amn_core::block::BlockRef;
 use amn_core::source::{ChainSource as _, Position, SourceError};
 use amn_soroban::testkit::tamper::{ALL, Must, Victim, victim};
-use amn_soroban::testkit::{Fault, Token};
+use amn_soroban::testkit::{Fault, Node, Token};
 use stellar_xdr::Asset;
 
 use super::stand::*;
@@ -119,7 +119,7 @@ async fn a_ledger_that_decodes_nowhere_halts_the_network_as_behind_the_protocol(
         assert!(matches!(error, SourceError::Unsupported(_)), "{error}");
         assert!(stand.trusted());
         // The binary is replaced, here: the nodes are. Nothing was lost.
-        stand.nodes.iter().for_each(|node| node.heal());
+        stand.nodes.iter().for_each(Node::heal);
         assert_eq!(stand.on(1_007).await.unwrap().tip.at, stand.at(1_010));
     }
 }
