@@ -128,6 +128,7 @@ async fn a_word_counts_from_the_tip_at_which_it_was_first_listened_for_or_from_s
     scene.chain.mine_empty(3);
     scene.catch_up().await;
     listen(&scene, &[everything("K", "late"), Wish { since: Some(Height(2)), ..everything("K", "early") }]).await;
+    scene.catch_up().await;
     scene.chain.mine_saying(Vec::new(), vec![says("d", "K", "d", json!("d"))]);
     scene.chain.mine_empty(3);
     scene.catch_up().await;
