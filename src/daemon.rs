@@ -36,6 +36,7 @@ use crate::outbox::sequencer::Sequencer;
 use crate::outbox::settings::HttpSettings;
 use crate::replay::marked::Marked;
 use crate::replay::record::Recording;
+use crate::store::contracts::listeners::{self, ListenError};
 use crate::store::decide::Desk;
 use crate::store::{self, StoreError};
 use crate::supervisor::{Backoff, Ended, Exit, Policy, Stop, Supervisor, Tasks, signals};
@@ -79,6 +80,8 @@ pub enum StartError {
     Embedded(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Contracts(#[from] ListenError),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("cannot hear signals: {0}")]
@@ -139,6 +142,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
+        let begins = served.config.start.map(|start| start.height);
+        listeners::register(&pool, &served.facts.id, served.wishes(), begins, SystemClock.now()).await?;
     }
     for recording in &mut recordings {
         if let Some(served) = networks.get(recording.network()) {

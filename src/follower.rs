@@ -219,6 +219,14 @@ impl<S: ChainSource> Follower<S> {
                 format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
             return Err(SourceError::Malformed(text).into());
         }
+        // Where there is no way back from a false block, two must have the first, unless a person named it.
+        let facts = self.parts.desk.facts();
+        let behind = vouchers.iter().filter(|voucher| voucher.block == at.at).count();
+        let asked = usize::try_from(facts.rewind_operators).unwrap_or(usize::MAX);
+        if facts.instant_finality && self.parts.start.is_none() && behind < asked {
+            let text = format!("{behind} of {asked} operators have block {}, where the ledger should begin", at.at.height);
+            return Err(SourceError::NotYet(text).into());
+        }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
         self.decide(&Input::Start(at)).await?;
         Ok(Outcome::Advanced)
@@ -427,13 +435,9 @@ impl<S: ChainSource> Follower<S> {
             let page = network::watches_above(&self.parts.pool, &network, since, now, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
-                self.watch.version = new.version;
-                match (self.parts.raw)(&new.address) {
-                    Some(raw) => self.watch.insert(&raw, new.native),
-                    None => {
-                        let detail = format!("{} is no address of this family", new.address);
-                        self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
-                    }
+                let detail = format!("{} is no address of this family", new.address);
+                if !new.add_to(&mut self.watch, self.parts.raw) {
+                    self.say_alarm(&Alarm { kind: "unreadable_watch", detail });
                 }
             }
             if !more {

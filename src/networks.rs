@@ -6,6 +6,7 @@ mod asked;
 mod endpoints;
 pub mod evm;
 mod file;
+mod listening;
 pub mod soroban;
 pub mod source;
 
@@ -30,6 +31,7 @@ use self::source::Source;
 use crate::api::chains::ToPay;
 use crate::config::{self, QuietPoll};
 use crate::follower::pace::Rhythm;
+use crate::store::contracts::listeners::Wish;
 
 /// The polling interval where none is configured: a quarter of the block time, within these bounds. Below
 /// the first a node sees nothing but us; above the second a payer waits for no reason.
@@ -46,6 +48,8 @@ pub struct Served {
     pub tape: Option<Arc<Recorder>>,
     /// How many organisations may attest a block.
     pub attesters: u32,
+    /// Who listens to which of its contracts.
+    wishes: Vec<Wish>,
     kind: Kind,
 }
 
@@ -85,7 +89,9 @@ impl Networks {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self(served)) } else { Err(problems) }
+        let mut networks = Self(served);
+        problems.extend(networks.listen(config));
+        if problems.is_empty() { Ok(networks) } else { Err(problems) }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&NetworkId, &Served)> {
@@ -146,10 +152,11 @@ impl Served {
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
-        let pool =
-            Pool::new_with(id.clone(), endpoints::asked(network), settings).map_err(|error| at(error.to_string()))?;
-        let (attesters, kind) = (read.attesters(), read.over(&pool));
-        Ok(Self { facts, config: network.clone(), pool, tape, attesters, kind })
+        let pool = Pool::new_with(id.clone(), endpoints::asked(network), settings.clone());
+        let pool = pool.map_err(|error| at(error.to_string()))?;
+        let attesters = read.attesters();
+        let kind = read.over(&pool, endpoints::lakes(network), &settings).map_err(at)?;
+        Ok(Self { facts, config: network.clone(), pool, tape, attesters, wishes: Vec::new(), kind })
     }
 
     /// What only its family knows.

@@ -139,6 +139,7 @@ metrics_list! {
     BLOCKS_COVERED = "amn_blocks_covered_total", Kind::Counter, ["network"], "Blocks read, decided and committed.";
     OBSERVATIONS = "amn_observations_total", Kind::Counter, ["network", "kind"], "Things seen that credit nobody: dust, malformed or unrepresentable transfers.";
     DEPOSITS = "amn_deposits_total", Kind::Counter, ["network", "status"], "Deposits by the status they came to.";
+    CONTRACT_EVENTS = "amn_contract_events_total", Kind::Counter, ["network", "status"], "Watched contract events by the status they came to.";
     REORGS = "amn_reorgs_total", Kind::Counter, ["network"], "Branches left for another.";
     REORG_DEPTH = "amn_reorg_depth_blocks", Kind::Histogram(Unit::Blocks), ["network"], "Blocks undone by a reorg.";
     DECISION_TIME = "amn_decision_seconds", Kind::Histogram(Unit::Seconds), ["network", "input"], "From loading the state to the commit of one decision.";

@@ -136,6 +136,7 @@ impl Side {
             header,
             transfers: reading.transfers,
             takebacks: Vec::new(),
+            contract_events: Vec::new(),
             observations: reading.observations,
             evidence: Evidence { inclusion: Inclusion::Proven, operators: operators.clone(), attestations: None },
         };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::ContractEvent;
 use crate::money::Amount;
 use crate::timestamp::Timestamp;
 
@@ -318,6 +319,8 @@ pub struct Block {
     /// In the order of the chain.
     pub transfers: Vec<Transfer>,
     pub takebacks: Vec<Takeback>,
+    /// Of watched contracts, in the order of the chain.
+    pub contract_events: Vec<ContractEvent>,
     pub observations: Vec<Observation>,
     /// How the whole content of the block is known, absence included.
     pub evidence: Evidence,

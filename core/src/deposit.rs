@@ -11,7 +11,7 @@ use crate::confirmation::Require;
 use crate::id::{DepositId, IntentId};
 use crate::timestamp::Timestamp;
 
-/// Where a deposit is.
+/// Where a deposit is; what a watched contract said moves alike.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DepositStatus {

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::block::{NetworkId, Reference};
 use crate::confirmation::{Require, View};
+use crate::contract::Sighting;
 use crate::deposit::{Deposit, DepositStatus};
-use crate::id::{DepositId, EventId, IntentId};
+use crate::id::{DepositId, EventId, IntentId, SightingId};
 use crate::intent::{Intent, Status};
 use crate::money::Amount;
 use crate::network::Facts;
@@ -34,6 +35,8 @@ pub enum EventKind {
     Canceled,
     Unmatched,
     UnmatchedReversed,
+    ContractEvent,
+    ContractReversed,
     Halted,
     Resumed,
 }
@@ -54,6 +57,8 @@ impl EventKind {
             Self::Canceled => "payment.canceled",
             Self::Unmatched => "deposit.unmatched",
             Self::UnmatchedReversed => "deposit.reversed",
+            Self::ContractEvent => "contract.event",
+            Self::ContractReversed => "contract.reversed",
             Self::Halted => "network.halted",
             Self::Resumed => "network.resumed",
         }
@@ -78,6 +83,9 @@ pub struct Event {
 
 #[derive(Serialize)]
 pub(crate) struct Body<'a> {
+    /// Absent where the event is of no contract: older bodies stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract_event: Option<SightingView<'a>>,
     pub created_at: Timestamp,
     pub deposits: Vec<DepositView<'a>>,
     pub deposits_total: usize,
@@ -109,6 +117,24 @@ pub struct DepositView<'a> {
     pub settled_at: Option<Timestamp>,
     pub status: DepositStatus,
     pub to: &'a str,
+    pub tx: String,
+}
+
+/// What a contract said, as receivers see it.
+#[derive(Serialize, Debug)]
+pub struct SightingView<'a> {
+    pub block: BlockView,
+    pub confirmations: u64,
+    pub contract: &'a str,
+    pub data: &'a Value,
+    pub evidence: EvidenceView,
+    pub id: SightingId,
+    pub index: u32,
+    pub operation: u32,
+    pub ordinal: u32,
+    pub settled_at: Option<Timestamp>,
+    pub status: DepositStatus,
+    pub topics: &'a Value,
     pub tx: String,
 }
 
@@ -190,6 +216,37 @@ impl<'a> DepositView<'a> {
             status: deposit.status,
             to: deposit.transfer.to.as_str(),
             tx: deposit.transfer.id.tx.to_string(),
+        }
+    }
+}
+
+impl<'a> SightingView<'a> {
+    /// `operators`: how many distinct operators are known to have given this block's hash.
+    #[must_use]
+    pub fn new(sighting: &'a Sighting, operators: u32, view: Option<&View>) -> Self {
+        let confirmations = view.map_or(0, |view| view.confirmations(sighting.block.height));
+        Self {
+            block: BlockView {
+                hash: sighting.block.hash.to_string(),
+                height: sighting.block.height.to_string(),
+                time: sighting.block_time,
+            },
+            confirmations: if sighting.is_live() { confirmations } else { 0 },
+            contract: sighting.contract.as_str(),
+            data: &sighting.data,
+            evidence: EvidenceView {
+                attestations: sighting.evidence.attestations,
+                inclusion: sighting.evidence.inclusion.as_str(),
+                operators,
+            },
+            id: sighting.id,
+            index: sighting.index,
+            operation: sighting.operation,
+            ordinal: sighting.ordinal,
+            settled_at: sighting.settlement.as_ref().map(|s| s.at),
+            status: sighting.status,
+            topics: &sighting.topics,
+            tx: sighting.tx.to_string(),
         }
     }
 }

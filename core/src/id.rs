@@ -70,6 +70,8 @@ ids! {
     EventId = "evt";
     /// A webhook endpoint.
     EndpointId = "we";
+    /// A contract event that a tenant hears of.
+    SightingId = "ce";
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod block;
 pub mod confirmation;
+pub mod contract;
 pub mod deposit;
 pub mod engine;
 pub mod event;

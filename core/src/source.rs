@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use crate::block::{Address, AssetId, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
+use crate::contract::TopicPattern;
 
 /// Who an endpoint says it is, checked at start and each time it comes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +42,7 @@ pub struct Watch {
     native: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
     everything: Option<Everything>,
     few: Few,
+    contracts: Arc<BTreeMap<Box<[u8]>, Vec<TopicPattern>>>,
 }
 
 /// Whoever is paid, whether we know them or not.
@@ -90,6 +92,28 @@ impl Watch {
         }
     }
 
+    /// Adds what is listened for at a contract, by its family's raw bytes.
+    pub fn insert_contract(&mut self, raw: &[u8], patterns: &[TopicPattern]) {
+        let listened = Arc::make_mut(&mut self.contracts).entry(raw.into()).or_default();
+        for pattern in patterns {
+            if !listened.contains(pattern) {
+                listened.push(pattern.clone());
+            }
+        }
+    }
+
+    /// What is listened for at a contract: any of these patterns; none where nobody listens.
+    #[must_use]
+    pub fn contract(&self, raw: &[u8]) -> &[TopicPattern] {
+        self.contracts.get(raw).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether anybody listens to any contract.
+    #[must_use]
+    pub fn any_contract(&self) -> bool {
+        !self.contracts.is_empty()
+    }
+
     /// Whether a token arriving at these raw bytes may concern us.
     #[must_use]
     pub fn tokens(&self, raw: &[u8]) -> bool {
@@ -130,7 +154,7 @@ impl Watch {
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.everything.is_none() && self.tokens.is_empty()
+        self.everything.is_none() && self.tokens.is_empty() && self.contracts.is_empty()
     }
 }
 
@@ -258,7 +282,7 @@ pub trait ChainSource: Send + Sync {
     /// can tell who is right, nothing changes. Says whether the block is the one that is believed.
     fn arbitrate(&self, contested: BlockRef) -> impl Future<Output = bool> + Send;
 
-    /// Better evidence for transfers whose evidence does not satisfy the policy yet.
+    /// Better evidence for transfers, and for what contracts said, whose evidence does not satisfy the policy yet.
     fn prove(
         &self,
         deposits: &[(TransferId, BlockRef)],

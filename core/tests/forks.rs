@@ -19,7 +19,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestCa
 
 type Verdict = Result<(), TestCaseError>;
 
-/// Histories per law. Nineteen laws make over ten thousand in a run of `cargo test`.
+/// Histories per law. Two and twenty laws make over ten thousand in a run of `cargo test`.
 const HISTORIES: u32 = 550;
 
 fn now() -> Timestamp {
@@ -76,6 +76,24 @@ fn a_transfer_is_counted_at_most_once() {
 #[test]
 fn every_payment_on_our_chain_is_a_deposit() {
     at_every_step(|world, _| laws::nothing_is_missed(world));
+}
+
+#[test]
+fn what_a_contract_says_is_heard_once_by_each_who_listens() {
+    at_every_step(|world, _| {
+        laws::heard_once(world)?;
+        laws::nothing_is_unheard(world)
+    });
+}
+
+#[test]
+fn what_a_contract_says_is_told_once_in_order_and_never_before_it_settled() {
+    at_every_step(laws::told_in_order);
+}
+
+#[test]
+fn what_a_contract_said_is_undone_only_by_leaving_the_chain() {
+    at_every_step(laws::unheard_for_a_reason);
 }
 
 #[test]
@@ -259,6 +277,8 @@ fn n_segments_of_one_tell_what_one_segment_of_n_tells() {
 fn two_histories_with_the_same_last_chain_end_alike() {
     play(plan::chain_histories(), |plan| {
         let mut forked = world(&plan);
+        // What moves below the height from which it is listened for stays heard: how it came there would tell.
+        forked.state.listeners = facts::listeners(0);
         let mut settled_on_a_dead_branch = false;
         forked.play(&plan, &mut |_, step| {
             settled_on_a_dead_branch |= laws::leaves_what_settled(step);
@@ -274,6 +294,7 @@ fn two_histories_with_the_same_last_chain_end_alike() {
             return Ok(());
         }
         let mut straight = world(&plan);
+        straight.state.listeners = facts::listeners(0);
         straight.play(&Plan { actions: Vec::new(), ..plan }, &mut |_, _| Ok(()))?;
         std::mem::swap(&mut straight.truth, &mut forked.truth);
         laws::read_to_the_end(&mut straight, 3, &mut |_, _| Ok(()))?;
@@ -305,6 +326,7 @@ fn the_histories_exercise_every_kind() {
         laws::legal(told)?;
         laws::settled_by_terms(world, told)?;
         laws::halts(world, told)?;
+        laws::told_in_order(world, told)?;
         laws::expired_behind_settled(world, told)
     });
     let counts = counts();

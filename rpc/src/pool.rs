@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use amn_core::block::{BlockRef, NetworkId, Operator};
@@ -40,6 +40,8 @@ pub struct Pool {
 struct Shared {
     network: NetworkId,
     endpoints: Vec<Arc<Endpoint>>,
+    /// Of the same network, and asked by others than this pool.
+    beside: OnceLock<Vec<Arc<Endpoint>>>,
     surroundings: Surroundings,
     current: Mutex<Current>,
     /// Probes that have not ended. They are polled by whoever comes by, so that no round waits for a dead node.
@@ -98,6 +100,7 @@ impl Pool {
         let shared = Shared {
             network,
             endpoints: made,
+            beside: OnceLock::new(),
             surroundings,
             current: Mutex::default(),
             probes: tokio::sync::Mutex::default(),
@@ -109,6 +112,20 @@ impl Pool {
     /// All of them, in configured order.
     pub fn endpoints(&self) -> &[Arc<Endpoint>] {
         &self.shared.endpoints
+    }
+
+    /// Shows these beside its own, which alone it asks. They are given once.
+    pub fn show_beside(&self, endpoints: Vec<Arc<Endpoint>>) {
+        self.shared.beside.get_or_init(|| endpoints);
+    }
+
+    /// All of them, and those that are shown beside them.
+    pub fn shown(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints().iter().chain(self.beside())
+    }
+
+    fn beside(&self) -> &[Arc<Endpoint>] {
+        self.shared.beside.get().map_or(&[], Vec::as_slice)
     }
 
     /// The clock that the pool goes by.
@@ -236,11 +253,12 @@ impl Pool {
         self.said().iter().map(said).collect()
     }
 
-    /// How each endpoint stands, in configured order.
+    /// How each endpoint stands, in configured order; then those that are shown beside them.
     pub fn health(&self) -> Vec<Health> {
         let current = self.current().place;
         let health = |endpoint: &Arc<Endpoint>| Health { current: endpoint.place() == current, ..endpoint.health() };
-        self.endpoints().iter().map(health).collect()
+        let beside = self.beside().iter().map(|endpoint| endpoint.health());
+        self.endpoints().iter().map(health).chain(beside).collect()
     }
 
     pub fn network(&self) -> &NetworkId {

@@ -26,6 +26,7 @@ const OVERLAP_SECONDS_MAX: u32 = 7 * 86_400;
 /// The contract's events that an endpoint may choose from.
 pub const EVENTS: &[&str] = &[
     "contract.event",
+    "contract.reversed",
     "deposit.reversed",
     "deposit.unmatched",
     "network.halted",

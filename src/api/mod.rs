@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod chains;
 pub mod commands;
+mod contract_events;
 mod deliveries;
 mod deposits;
 mod endpoints;

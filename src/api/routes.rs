@@ -9,8 +9,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::AppState;
 use super::auth::{Access, Scope};
 use super::{
-    deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans, tenants,
-    thresholds,
+    contract_events, deliveries, deposits, endpoints, events, health, intents, keys, networks, nodes, openapi, rescans,
+    tenants, thresholds,
 };
 
 type Make = Box<dyn Fn() -> MethodRouter<Arc<AppState>>>;
@@ -108,6 +108,10 @@ pub fn routes() -> Vec<Route> {
         route("POST /v1/deposits/{deposit}/assign", key(DepositsWrite), (200, "Deposit"), "Assign an unmatched deposit to an intent of its network and asset.", deposits::assign)
             .reads("Assignment"),
         route("POST /v1/deposits/{deposit}/unassign", key(DepositsWrite), (200, "Deposit"), "Take an assigned deposit back.", deposits::unassign),
+
+        route("GET /v1/contract-events", key(EventsRead), (200, "ContractEventPage"), "List what watched contracts said, newest first, told or not yet.", contract_events::list)
+            .takes(&["tenant", "network", "contract", "deposit_status", "tx", "cursor", "limit"]),
+        route("GET /v1/contract-events/{contract_event}", key(EventsRead), (200, "ContractEvent"), "One thing a contract said.", contract_events::get),
 
         route("GET /v1/events", key(EventsRead), (200, "EventPage"), "The feed: every numbered event of a tenant, in one order, as it was sent.", events::feed)
             .takes(&["tenant", "after", "limit"]),

@@ -5,6 +5,7 @@ use amn_core::intent::Status;
 use serde_json::{Value, json};
 
 use super::chains::Chains;
+use crate::store::read::contract_events::Said;
 use crate::store::read::deposits::Deposit;
 use crate::store::read::intents::Intent;
 
@@ -56,6 +57,34 @@ pub fn intent_whole(of: &Intent, deposits: &[Deposit], total: u64, chains: &dyn 
     whole["deposits"] = deposits.iter().map(deposit).collect();
     whole["deposits_total"] = total.into();
     whole
+}
+
+/// What a contract said, with whom it is told to.
+pub fn contract_event(said: &Said) -> Value {
+    let live = matches!(said.status, DepositStatus::Seen | DepositStatus::Settled);
+    let confirmations = said.tip.filter(|_| live).map_or(0, |tip| (tip + 1).saturating_sub(said.height));
+    json!({
+        "block": { "hash": said.block_hash, "height": said.height.to_string(), "time": said.block_time },
+        "confirmations": confirmations,
+        "contract": said.contract,
+        "data": said.data,
+        "evidence": {
+            "attestations": said.attestations,
+            "inclusion": said.inclusion,
+            "operators": said.operators,
+        },
+        "id": said.id,
+        "index": said.index,
+        "network": said.network,
+        "operation": said.operation,
+        "ordinal": said.ordinal,
+        "seen_at": said.seen_at,
+        "settled_at": said.settled_at,
+        "status": said.status,
+        "tenant": said.tenant,
+        "topics": said.topics,
+        "tx": said.tx,
+    })
 }
 
 /// A deposit, with whose it is.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::block::{Address, Block, BlockRef, Height, NetworkId};
+use amn_core::deposit::DepositStatus;
 use amn_core::engine::{Alarm, Effect, Input};
 use amn_core::source::{ChainSource, SourceError, Watch};
 use amn_core::timestamp::Timestamp;
@@ -184,7 +185,7 @@ impl<S: ChainSource> Auditor<S> {
     /// Hands money that was missed to the rules; how many deposits came of it.
     async fn credit(&mut self, block: Block) -> Result<u64, Trouble> {
         let through = block.header.at;
-        let input = Input::Found { blocks: vec![block], intents: Vec::new(), through };
+        let input = Input::Found { blocks: vec![block], intents: Vec::new(), contracts: Vec::new(), through };
         let decided = self.parts.desk.decide(&input, self.parts.clock.now()).await;
         let decision = match decided {
             Ok(decision) => decision,
@@ -201,7 +202,11 @@ impl<S: ChainSource> Auditor<S> {
                 effect => say_effect(&network, effect),
             }
         }
-        let came = |effect: &&Effect| matches!(effect, Effect::Record(_) | Effect::Place(_));
+        let came = |effect: &&Effect| match effect {
+            Effect::Record(_) | Effect::Place(_) => true,
+            Effect::Sight(sighting) => sighting.status == DepositStatus::Seen,
+            _ => false,
+        };
         Ok(decision.effects.iter().filter(came).count() as u64)
     }
 

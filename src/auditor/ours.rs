@@ -7,6 +7,7 @@ use amn_core::source::{ChainSource, SourceError, Watch};
 
 use super::{Auditor, Trouble};
 use crate::store::recall::{self, Compared};
+use crate::store::{StoreError, contracts};
 
 /// Whose a block is.
 pub(super) enum Whose {
@@ -76,6 +77,7 @@ impl<S: ChainSource> Auditor<S> {
         found.transfers = missing.iter().filter_map(|place| block.transfers.get(*place).cloned()).collect();
         // Take-backs were met when the block was read first; what else was seen in it was noted then.
         found.takebacks.clear();
+        found.contract_events.clear();
         found.observations.clear();
         let (behind, _) = self.vouching(&block.header, &block.evidence.operators).await?;
         if block.evidence.inclusion == Inclusion::Reported && self.parts.desk.facts().rewind_operators > 1 {
@@ -87,6 +89,25 @@ impl<S: ChainSource> Auditor<S> {
         }
         found.evidence.operators.extend(behind);
         Ok((!found.transfers.is_empty()).then_some(found))
+    }
+
+    /// Hands what contracts said in a block of ours, and somebody listens for and has not heard, to the rules; how much
+    /// came of it. The chain commits to all of it, so that one node's word is enough to know what was said.
+    pub(super) async fn hear(&mut self, block: &Block) -> Result<u64, Trouble> {
+        let mut db = self.parts.pool.acquire().await.map_err(StoreError::from)?;
+        let unheard = contracts::unheard(&mut db, &self.network(), block).await?;
+        drop(db);
+        if unheard.is_empty() {
+            return Ok(0);
+        }
+        let mut found = block.clone();
+        found.contract_events = unheard.iter().filter_map(|place| block.contract_events.get(*place).cloned()).collect();
+        found.transfers.clear();
+        found.takebacks.clear();
+        found.observations.clear();
+        let (behind, _) = self.vouching(&block.header, &block.evidence.operators).await?;
+        found.evidence.operators.extend(behind);
+        self.credit(found).await
     }
 
     /// What no root commits to must be said by a second operator as well.

@@ -46,7 +46,8 @@ impl<S: ChainSource> Auditor<S> {
         for block in &read.blocks {
             let watch = self.watch.as_ref().map(|(_, watch)| watch.clone()).unwrap_or_default();
             let compared = self.compare(block, &watch).await?;
-            transfers += compared.watched;
+            transfers += compared.watched + block.contract_events.len() as u64;
+            found += self.hear(block).await?;
             if compared.missing.is_empty() {
                 continue;
             }
@@ -120,10 +121,8 @@ impl<S: ChainSource> Auditor<S> {
             let page = network::watches_above(&self.parts.pool, &network, watch.version, as_of, WATCH_PAGE).await?;
             let more = i64::try_from(page.len()).unwrap_or(WATCH_PAGE) >= WATCH_PAGE;
             for new in page {
-                watch.version = new.version;
-                if let Some(raw) = (self.parts.raw)(&new.address) {
-                    watch.insert(&raw, new.native);
-                }
+                // One that is no address of the family is the follower's to say.
+                let _ = new.add_to(&mut watch, self.parts.raw);
             }
             if !more {
                 self.watch = Some((rescan.id, watch.clone()));

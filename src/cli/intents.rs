@@ -46,7 +46,8 @@ pub struct New {
     /// Where it is to be paid. Default: the next address under the tenant's xpub.
     #[arg(long)]
     address: Option<String>,
-    /// What tells payments to a shared address apart.
+    /// What tells payments to a shared address apart: on Stellar id:NUMBER, text:MEMO, hash:HEX or return:HEX. "fresh":
+    /// a number of its own (Stellar; the default on an account). "none": the address is the intent's alone.
     #[arg(long)]
     reference: Option<String>,
     /// After that, money is late: 2026-11-21T09:30:00Z, or 30m, 12h, 7d from now.
@@ -195,6 +196,11 @@ fn list(page: &mut Page, answer: &Value) {
     more(page, answer);
 }
 
+/// What the payment must carry, as wallets name it.
+fn memo(memo: &Value) -> String {
+    if memo.is_null() { String::new() } else { format!("{} {}", text(&memo["type"]), text(&memo["value"])) }
+}
+
 /// An intent and its deposits.
 fn whole(page: &mut Page, intent: &Value) {
     let amount = |field: &str| money(&intent[field], decimals(intent), symbol(intent));
@@ -216,6 +222,8 @@ fn whole(page: &mut Page, intent: &Value) {
         ("over by", if_any("excess")),
         ("late", if_any("late")),
         ("expires", text(&intent["expires_at"])),
+        ("memo", memo(&intent["pay_to"]["memo"])),
+        ("or pay to", text(&intent["pay_to"]["muxed_address"])),
         ("pay with", text(&intent["payment_uri"])),
         ("metadata", metadata.map_or_else(String::new, |map| json!(map).to_string())),
         ("created", text(&intent["created_at"])),

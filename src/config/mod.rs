@@ -11,6 +11,7 @@ pub mod scenario;
 mod secret;
 mod sections;
 mod tree;
+mod watching;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, Hash, NetworkId, Operator};
+use amn_core::block::{BlockRef, Hash, Height, NetworkId, Operator};
 use amn_core::confirmation::{Require, Tier};
 use amn_core::money::Amount;
 
+/// The kind of an endpoint that holds a chain's past as files, and no head.
+pub use amn_soroban::lake::DATA_LAKE;
 pub use problem::ConfigErrors;
 pub use secret::{Secret, SecretUrl};
 
@@ -31,9 +34,6 @@ use reader::{Notes, Section};
 
 /// Read where no path is given and this file is there.
 pub const DEFAULT_FILE: &str = "amn-scanner.toml";
-
-/// The kind of an endpoint that holds a chain's past as files (SEP-54), and no head.
-pub const DATA_LAKE: &str = "data-lake";
 
 /// A few kilobytes are usual; a megabyte is another file by mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -50,6 +50,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     pub auth: Auth,
     pub networks: BTreeMap<NetworkId, Network>,
+    /// Who listens to which contract.
+    pub contracts: Vec<ContractWatch>,
 }
 
 /// How much is refused.
@@ -198,6 +200,20 @@ pub enum ProxyKind {
     Erc20Fee,
     /// Its event is itself the credit.
     EthFee,
+}
+
+/// Somebody listens to a contract.
+#[derive(Debug, Clone)]
+pub struct ContractWatch {
+    pub network: NetworkId,
+    /// As written: only the network's family knows its addresses, and how topics are spelled.
+    pub contract: String,
+    pub tenant: String,
+    /// Patterns, each a list of segments; absent: everything it says.
+    pub topics: Option<Vec<Vec<String>>>,
+    /// The first height that counts; absent: from when a daemon first reads this.
+    pub since: Option<Height>,
+    pub place: String,
 }
 
 /// A node of a network.

@@ -238,6 +238,38 @@ impl<'a> Section<'a> {
         Some(read)
     }
 
+    /// A list of lists, each item of those read by `parse`. Not from the environment: one comma cannot say both.
+    pub fn lists<T>(
+        &mut self,
+        key: &'static str,
+        allowed: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<Vec<Vec<T>>> {
+        let node = self.get(key)?;
+        let allowed = format!("a list of lists, each of them of texts, each {allowed}");
+        let Value::List(lists) = &node.value else {
+            self.wrong(&node.place, key, &allowed, &shown(node));
+            return None;
+        };
+        let mut read = Vec::new();
+        for list in lists {
+            let Value::List(items) = &list.value else {
+                self.wrong(&list.place, key, &allowed, &shown(list));
+                continue;
+            };
+            let mut inner = Vec::new();
+            for item in items {
+                let text = if let Value::Text(text) = &item.value { parse(text) } else { None };
+                match text {
+                    Some(text) => inner.push(text),
+                    None => self.wrong(&item.place, key, &allowed, &shown(item)),
+                }
+            }
+            read.push(inner);
+        }
+        Some(read)
+    }
+
     /// A table that may be absent: then it is read as an empty one.
     pub fn table(&mut self, key: &'static str) -> Section<'a> {
         let (path, pattern) = (self.path_of(key), join(&self.pattern, key));

@@ -12,6 +12,7 @@ use super::endpoints::endpoint;
 use super::problem::Place;
 use super::reader::Section;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
+use super::watching::watching;
 use super::{
     Asset, Auth, Cidr, Config, Database, Endpoint, Environment, Log, LogFormat, Network, Proxy, ProxyKind, QuietPoll,
     Server, Token, Webhooks,
@@ -43,8 +44,9 @@ pub(super) fn config(mut root: Section<'_>, file: &str) -> Option<Config> {
             None => all_read = false,
         }
     }
+    let contracts = watching(root.table("watch"), file);
     root.finish();
-    all_read.then_some(Config { environment, state_dir, server, database, log, webhooks, auth, networks })
+    all_read.then_some(Config { environment, state_dir, server, database, log, webhooks, auth, networks, contracts })
 }
 
 fn server(mut section: Section<'_>, environment: Environment) -> Server {

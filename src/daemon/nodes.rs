@@ -128,8 +128,7 @@ impl Nodes {
         let mut done = 0;
         for reset in resets {
             let Some(asked) = self.networks.get(&reset.network) else { continue };
-            let Some(endpoint) = asked.pool.endpoints().iter().find(|endpoint| endpoint.name() == reset.endpoint)
-            else {
+            let Some(endpoint) = asked.pool.shown().find(|endpoint| endpoint.name() == reset.endpoint) else {
                 continue; // Another daemon may know it; where none does, whoever asked is told.
             };
             endpoint.reset();

@@ -32,7 +32,7 @@ async fn by_memo(house: &mut House) -> Result<(), StageError> {
     let order = ask(house, "S-2001", "by memo", Money::Xlm, 50, SHOP).await?;
     let pay_to = house.order(order).pay_to.clone();
     let memo: u64 = text(&pay_to["memo"]["value"]).parse().map_err(|e| StageError::because("the memo asked for", e))?;
-    send(house, order, &text(&pay_to["address"]), Some(memo), 50, "a payment with the memo the wallet was shown")?;
+    send(house, order, &text(&pay_to["address"]), Some(memo), 50, "as the wallet was shown")?;
     believed(house, order, 50).await
 }
 

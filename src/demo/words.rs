@@ -40,18 +40,18 @@ pub fn meaning(body: &Value) -> (Mood, String) {
         "payment.detected" => {
             if let Some(asked) = body["policy"]["attestations"].as_u64() {
                 let count = evidence["attestations"].as_u64().unwrap_or(0);
-                return (Mood::Waits, format!("closed and final; {count} of {asked} organisations built on it"));
+                return (Mood::Waits, format!("final; {count} of {asked} organisations built on it"));
             }
             let count = newest["confirmations"].as_u64().unwrap_or(0);
             return (Mood::Waits, format!("seen, not believed yet: {count} of {CONFIRMATIONS} blocks"));
         }
         "payment.confirmed" => {
             let (inclusion, operators) = (text(&evidence["inclusion"]), &evidence["operators"]);
-            let attested = match evidence["attestations"].as_u64() {
-                Some(count) if count > 0 => format!(", {count} organisations attest"),
-                _ => String::new(),
+            let backed = match evidence["attestations"].as_u64() {
+                Some(count) if count > 0 => format!("{operators} operators, {count} attestations"),
+                _ => format!("{operators} operators agree"),
             };
-            return (Mood::Good, format!("{inclusion}, {operators} operators agree{attested}: ship it"));
+            return (Mood::Good, format!("{inclusion}, {backed}: ship it"));
         }
         "payment.partial" => (Mood::Waits, "settled, and not enough: wait"),
         "payment.overpaid" => (Mood::Note, "more than was due: give it back"),
@@ -99,6 +99,24 @@ mod tests {
         assert_eq!(sums(&event("payment.partial")), "15 of 40 USDC");
         assert_eq!(sums(&event("payment.late")), "1.5 USDC late");
         assert_eq!(sums(&json!({"event": "network.halted", "intent": null})), "");
+    }
+
+    #[test]
+    fn who_stands_behind_a_payment_is_said_in_the_words_of_its_chain() {
+        let with = |kind: &str, evidence: Value, policy: Value| {
+            let mut body = event(kind);
+            body["deposits"] = json!([{"confirmations": 1, "evidence": evidence}]);
+            body["policy"] = policy;
+            meaning(&body).1
+        };
+        let evm = json!({"inclusion": "proven", "operators": 2, "attestations": null});
+        let (blocks, none) = (json!({"attestations": null}), Value::Null);
+        assert_eq!(with("payment.detected", evm.clone(), blocks), "seen, not believed yet: 1 of 3 blocks");
+        assert_eq!(with("payment.confirmed", evm, none.clone()), "proven, 2 operators agree: ship it");
+        let stellar = json!({"inclusion": "proven", "operators": 2, "attestations": 1});
+        let asked = json!({"attestations": 2});
+        assert_eq!(with("payment.detected", stellar.clone(), asked), "final; 1 of 2 organisations built on it");
+        assert_eq!(with("payment.confirmed", stellar, none), "proven, 2 operators, 1 attestations: ship it");
     }
 
     #[test]

@@ -142,13 +142,15 @@ impl<S: ChainSource> Follower<S> {
                     header: at,
                     transfers: vec![transfer],
                     takebacks: Vec::new(),
+                    contract_events: Vec::new(),
                     observations: Vec::new(),
                     evidence: Evidence { inclusion: Inclusion::Reported, ..Evidence::default() },
                 }
             }
         };
         info!(network = %self.network(), height = at.at.height.0, to = %due.address, "the balance of {} grew by more than is known", due.address);
-        self.decide(&Input::Found { blocks: vec![block], intents: Vec::new(), through: at.at }).await?;
+        self.decide(&Input::Found { blocks: vec![block], intents: Vec::new(), contracts: Vec::new(), through: at.at })
+            .await?;
         Ok(())
     }
 }

@@ -88,6 +88,10 @@ pub(crate) fn say_effect(network: &NetworkId, effect: &Effect) {
         Effect::Record(_) => deposit(DepositStatus::Seen),
         Effect::Settle { .. } => deposit(DepositStatus::Settled),
         Effect::Undo { status, .. } => deposit(*status),
+        Effect::Sight(sighting) => {
+            let status = sighting.status.as_str();
+            counter!(metric::CONTRACT_EVENTS, "network" => label, "status" => status).increment(1);
+        }
         Effect::Observe { observation, .. } => {
             counter!(metric::OBSERVATIONS, "network" => label, "kind" => observation.kind.clone()).increment(1);
         }

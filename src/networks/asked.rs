@@ -1,8 +1,8 @@
 //! What people ask a network's nodes, beyond what the rules need: where a node stands, what a transaction moved.
 
-use amn_core::block::{Hash, Height, TxHash};
+use amn_core::block::{BlockRef, Hash, Height, TransferId, TxHash};
 use amn_core::explained::Explained;
-use amn_core::source::SourceError;
+use amn_core::source::{ChainSource as _, SourceError};
 use amn_rpc::{Endpoint, RpcError};
 
 use super::source::Source;
@@ -33,6 +33,18 @@ impl Served {
             Kind::Evm(_) => evm::waits(&self.pool, tx).await,
             // Nodes of this family show nothing that is not in a ledger.
             Kind::Soroban(_) => Ok(false),
+        }
+    }
+
+    /// Whose validators built on the block of a transfer, by name, as far as nodes show it now.
+    pub async fn attested_by(&self, of: TransferId, block: BlockRef) -> Vec<String> {
+        match &self.kind {
+            Kind::Evm(_) => Vec::new(),
+            Kind::Soroban(source) => {
+                // Who cannot be asked shows nobody: what was counted before stands in the ledger.
+                drop(source.prove(&[(of, block)]).await);
+                source.attested_by(block).iter().map(ToString::to_string).collect()
+            }
         }
     }
 

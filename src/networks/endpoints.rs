@@ -29,6 +29,13 @@ pub(super) fn asked(network: &config::Network) -> Vec<EndpointConfig> {
     network.endpoints.iter().filter(|of| !of.is_lake()).map(endpoint).collect()
 }
 
+/// Those that hold history and nothing else, in the order in which they are asked.
+pub(super) fn lakes(network: &config::Network) -> Vec<EndpointConfig> {
+    let mut lakes: Vec<_> = network.endpoints.iter().filter(|of| of.is_lake()).map(endpoint).collect();
+    lakes.sort_by_key(|lake| lake.order);
+    lakes
+}
+
 fn endpoint(of: &config::Endpoint) -> EndpointConfig {
     let mut endpoint = EndpointConfig::new(&of.name, Secret::new(of.url.reveal().as_str()), of.operator.clone());
     kind(of).clone_into(&mut endpoint.kind);

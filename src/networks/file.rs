@@ -4,7 +4,8 @@ use amn_core::block::NetworkId;
 use amn_core::confirmation::Require;
 use amn_core::network::SharedFacts;
 use amn_evm::networks::EvmNetwork;
-use amn_rpc::Pool;
+use amn_rpc::{EndpointConfig, Pool, PoolSettings};
+use amn_soroban::lake::Lake;
 use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::source::SorobanSource;
 
@@ -76,11 +77,15 @@ impl AsRead {
         Ok(())
     }
 
-    /// What reads it, once its nodes are known.
-    pub(super) fn over(self, pool: &Pool) -> Kind {
+    /// What reads it, once its nodes are known, and where its history lies.
+    pub(super) fn over(self, pool: &Pool, lakes: Vec<EndpointConfig>, settings: &PoolSettings) -> Result<Kind, String> {
         match self {
-            Self::Evm(network) => Kind::Evm(network),
-            Self::Soroban(network) => Kind::Soroban(SorobanSource::new(pool.clone(), *network)),
+            Self::Evm(network) => Ok(Kind::Evm(network)),
+            Self::Soroban(network) => {
+                let open = |lake| Lake::open(lake, settings.clone(), &network);
+                let lakes = lakes.into_iter().map(open).collect::<Result<_, _>>()?;
+                Ok(Kind::Soroban(SorobanSource::new(pool.clone(), *network).with_lakes(lakes)))
+            }
         }
     }
 

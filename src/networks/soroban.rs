@@ -87,6 +87,11 @@ fn contract(text: &str) -> Result<ContractKey, String> {
     }
 }
 
+/// The contract that is listened to.
+pub(super) fn parse_contract(text: &str) -> Result<Address, String> {
+    contract(text).map(|ContractKey(id)| Place::Contract(id).spell())
+}
+
 pub(super) fn raw(address: &Address) -> Option<Vec<u8>> {
     address::raw(address).map(|raw| raw.to_vec())
 }

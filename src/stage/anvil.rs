@@ -23,6 +23,16 @@ pub struct Anvil {
     child: Child,
     port: u16,
     client: reqwest::Client,
+    /// Where it lays down states that are too many for its memory.
+    states: PathBuf,
+}
+
+impl Drop for Anvil {
+    /// A killed anvil leaves its states where they are, megabytes for each run.
+    fn drop(&mut self) {
+        let _ = self.child.start_kill();
+        let _ = std::fs::remove_dir_all(&self.states);
+    }
 }
 
 /// How a chain in a box behaves.
@@ -57,7 +67,10 @@ impl Anvil {
     /// Starts anvil as the chain of this id, on this port.
     pub async fn start_as(chain_id: u64, port: u16, rules: Rules) -> Result<Self, StageError> {
         let mut command = Command::new(binary()?);
+        let states = std::env::temp_dir().join(format!("amn-anvil-{}-{port}", std::process::id()));
         command
+            .arg("--cache-path")
+            .arg(&states)
             .args(["--silent", "--order", "fifo", "--port", &port.to_string(), "--host", "127.0.0.1"])
             .args(["--chain-id", &chain_id.to_string()])
             .args(["--slots-in-an-epoch", &rules.slots_in_an_epoch.to_string()])
@@ -73,7 +86,7 @@ impl Anvil {
         };
         let child = command.spawn().map_err(|error| StageError::because("anvil does not start", error))?;
         let client = super::client()?;
-        let anvil = Self { child, port, client };
+        let anvil = Self { child, port, client, states };
         let ready = async {
             while anvil.rpc("eth_chainId", json!([])).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -102,6 +115,12 @@ impl Anvil {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where it lays down states that are too many for its memory. Gone when it is.
+    #[must_use]
+    pub fn states(&self) -> &Path {
+        &self.states
     }
 
     /// Stops it at once.

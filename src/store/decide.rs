@@ -152,7 +152,7 @@ impl Desk {
         if matches!(input, Input::Command(_)) {
             state.headers = load::settled_header(&mut tx, &state).await?;
         }
-        load::fill(&mut tx, &mut state, input).await?;
+        load::fill(&mut tx, &mut state, input, row.listens).await?;
         let effects = amn_core::engine::step(&state, input)?;
         let silent = effects.iter().all(|e| matches!(e, Effect::Alarm(_)));
         if silent && actor.is_none() {
@@ -172,7 +172,7 @@ impl Desk {
             .rev()
             .find_map(|e| if let Effect::Cover { checkpoint, .. } = e { Some(checkpoint.clone()) } else { None })
             .unwrap_or(row.checkpoint);
-        write::write(&mut tx, &state, &effects, &checkpoint).await?;
+        write::write(&mut tx, &state, &effects, &checkpoint, row.listens).await?;
         if let Some(actor) = actor {
             audit(&mut tx, &self.facts.id, input, actor, now).await?;
         }

@@ -18,8 +18,8 @@ use amn_core::timestamp::Timestamp;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::StoreError;
 use super::row::{Place, height, moment, timestamp, uuid};
+use super::{StoreError, contracts};
 
 /// Intents ended by one decision; more than these end with the next one, a block later.
 const EXPIRING_MAX: i64 = 1_000;
@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub policy: Policy,
     pub chain_revision: i64,
     pub checkpoint: Vec<(String, Vec<u8>)>,
+    /// Whether anybody ever listened to a contract here.
+    pub listens: bool,
 }
 
 /// The columns of a network's row, for the two questions that read it.
@@ -50,6 +52,7 @@ struct NetworkRow {
     halt_detail: Option<String>,
     accept_fork: Option<Vec<u8>>,
     policy: serde_json::Value,
+    listens: bool,
 }
 
 /// Takes the fence: the first statement of every decision. `None`: another decision came first.
@@ -70,7 +73,8 @@ pub(super) async fn fence(
           n.finalized_height, n.finalized_hash as "finalized_hash: Vec<u8>",
           n.vouchers, n.checkpoint, n.halt_reason, n.halt_detail, n.accept_fork as "accept_fork: Vec<u8>",
           -- The newest override rules; one that is null gives the word back to the network's file.
-          coalesce((select o.policy from amn.policy_override o where o.network_id = n.id order by o.id desc limit 1), n.policy) as "policy!"
+          coalesce((select o.policy from amn.policy_override o where o.network_id = n.id order by o.id desc limit 1), n.policy) as "policy!",
+          n.listens
         "#,
         network.as_str(),
         i64::try_from(revision).unwrap_or(i64::MAX),
@@ -91,7 +95,8 @@ pub(super) async fn peek(db: impl sqlx::PgExecutor<'_>, network: &NetworkId) -> 
           n.finalized_height, n.finalized_hash as "finalized_hash: Vec<u8>",
           n.vouchers, n.checkpoint, n.halt_reason, n.halt_detail, n.accept_fork as "accept_fork: Vec<u8>",
           -- The newest override rules; one that is null gives the word back to the network's file.
-          coalesce((select o.policy from amn.policy_override o where o.network_id = n.id order by o.id desc limit 1), n.policy) as "policy!"
+          coalesce((select o.policy from amn.policy_override o where o.network_id = n.id order by o.id desc limit 1), n.policy) as "policy!",
+          n.listens
         from amn.network n
         where n.id = $1
         "#,
@@ -141,6 +146,7 @@ impl NetworkRow {
             policy: at("policy").json(self.policy)?,
             chain_revision: self.chain_revision,
             checkpoint,
+            listens: self.listens,
         })
     }
 }
@@ -216,8 +222,14 @@ pub(super) fn bare(row: &Row, facts: SharedFacts, headers: Headers, now: Timesta
     state
 }
 
-/// Fills the state with every row that the input names, and with what its passing of time concerns.
-pub(super) async fn fill(db: &mut PgConnection, state: &mut State, input: &Input) -> Result<(), StoreError> {
+/// Fills the state with every row that the input names, and with what its passing of time concerns. `listens`: whether
+/// anybody ever listened to a contract of the network.
+pub(super) async fn fill(
+    db: &mut PgConnection,
+    state: &mut State,
+    input: &Input,
+    listens: bool,
+) -> Result<(), StoreError> {
     let network = state.facts.id.clone();
     let names = Names::of(input);
     let watched = watches(db, &network, state, &names).await?;
@@ -234,6 +246,13 @@ pub(super) async fn fill(db: &mut PgConnection, state: &mut State, input: &Input
         }
         _ => after.pending_up_to(),
     };
+    if listens {
+        if !names.contracts.is_empty() {
+            state.listeners = contracts::listening(db, &network, &names.contracts).await?;
+        }
+        let asked = contracts::Asked { txs: &names.txs, pending_up_to, above: names.above };
+        state.sightings = contracts::sightings(db, &network, &asked).await?;
+    }
     let mut found = deposits_named(db, &network, &names, pending_up_to).await?;
     let mut intents: BTreeSet<IntentId> = watched.into_iter().chain(names.intents.iter().copied()).collect();
     intents.extend(found.iter().filter_map(Deposit::intent));
@@ -259,6 +278,7 @@ struct Names {
     above: Option<Height>,
     intents: BTreeSet<IntentId>,
     deposits: BTreeSet<DepositId>,
+    contracts: BTreeSet<Address>,
 }
 
 impl Names {
@@ -301,6 +321,10 @@ impl Names {
             for transfer in &block.transfers {
                 self.arrivals.insert((key(&transfer.to), transfer.to.clone(), transfer.reference.clone()));
                 self.txs.insert(transfer.id.tx);
+            }
+            for event in &block.contract_events {
+                self.contracts.insert(event.contract.clone());
+                self.txs.insert(event.tx);
             }
             for takeback in &block.takebacks {
                 self.takebacks.insert(key(&takeback.from));

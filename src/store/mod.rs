@@ -3,6 +3,7 @@
 //! Law: every decision goes through [`decide`], in one transaction under the network's revision.
 
 pub mod balances;
+pub mod contracts;
 pub mod decide;
 pub mod idempotency;
 pub mod intents;

@@ -1,15 +1,16 @@
 //! The rows of a network outside decisions: its registration, its lease, its watches.
 
 use amn_core::block::{Address, Height, NetworkId};
+use amn_core::contract::TopicPattern;
 use amn_core::id::IntentId;
 use amn_core::network::Facts;
-use amn_core::source::WatchVersion;
+use amn_core::source::{Watch, WatchVersion};
 use amn_core::timestamp::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::StoreError;
 use super::row::{Place, height, moment};
+use super::{StoreError, contracts};
 
 /// Writes a network and its assets as configured. A network never changes the chain it speaks of.
 /// `balance_check`: blocks between two looks at native balances, where they are looked at.
@@ -129,8 +130,26 @@ pub async fn release(pool: &PgPool, network: &NetworkId, holder: Uuid) -> Result
 #[derive(Debug)]
 pub struct NewWatch {
     pub version: WatchVersion,
+    /// Where money may arrive, or the contract that is listened to.
     pub address: Address,
     pub native: bool,
+    /// What is listened for at a contract; none where money is watched.
+    pub patterns: Vec<TopicPattern>,
+}
+
+impl NewWatch {
+    /// Adds it to what is looked for; `false` where the address is none of its family.
+    #[must_use]
+    pub fn add_to(self, watch: &mut Watch, raw: fn(&Address) -> Option<Vec<u8>>) -> bool {
+        watch.version = self.version;
+        let Some(raw) = raw(&self.address) else { return false };
+        if self.patterns.is_empty() {
+            watch.insert(&raw, self.native);
+        } else {
+            watch.insert_contract(&raw, &self.patterns);
+        }
+        true
+    }
 }
 
 /// Watches above a version, in order; at most `limit`.
@@ -143,13 +162,31 @@ pub async fn watches_above(
 ) -> Result<Vec<NewWatch>, StoreError> {
     let rows = sqlx::query!(
         r#"
-        select w.version, w.address,
-          -- Native money is read until 30 days after the end: it costs every block's transactions.
-          w.native and (i.ended_at is null or i.ended_at > $4::timestamptz - interval '30 days') as "native!"
-        from amn.watch w
-        join amn.intent i on i.id = w.intent_id
-        where w.network_id = $1 and w.version > $2
-        order by w.version
+        select n.version as "version!", n.address as "address!", n.native as "native!", n.topics
+        -- Both kinds in one statement: of two, the first would miss what the second has numbers above.
+        from (
+          (
+            select w.version, w.address,
+              -- Native money is read until 30 days after the end: it costs every block's transactions.
+              w.native and (i.ended_at is null or i.ended_at > $4::timestamptz - interval '30 days') as native,
+              null::jsonb as topics
+            from amn.watch w
+            join amn.intent i on i.id = w.intent_id
+            where w.network_id = $1 and w.version > $2
+            order by w.version
+            limit $3
+          )
+          union all
+          (
+            -- What is no longer listened for is read on: what was heard may move with its block.
+            select c.version, c.contract, false, c.topics
+            from amn.contract_watch c
+            where c.network_id = $1 and c.version > $2
+            order by c.version
+            limit $3
+          )
+        ) n
+        order by n.version
         limit $3
         "#,
         network.as_str(),
@@ -161,19 +198,26 @@ pub async fn watches_above(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let version = Place { table: "watch", id: &row.address }.at("version").count(row.version)?;
-            Ok(NewWatch { version: WatchVersion(version), address: Address::new(&row.address), native: row.native })
+            let at = |column| Place { table: "watch", id: &row.address }.at(column);
+            Ok(NewWatch {
+                version: WatchVersion(at("version").count(row.version)?),
+                patterns: row.topics.map_or(Ok(Vec::new()), |topics| contracts::patterns(at("topics"), topics))?,
+                address: Address::new(&row.address),
+                native: row.native,
+            })
         })
         .collect()
 }
 
-/// Whether anything is awaited of a network: an open intent, a deposit that is not settled or may still be reversed
+/// Whether anything is awaited of a network: an open intent, somebody who listens to a contract, a deposit that is not settled or may still be reversed
 /// because its block is not final, or a watch whose past must be read. Where nothing is ever final, always.
 pub async fn awaits(pool: &PgPool, network: &NetworkId) -> Result<bool, StoreError> {
     let awaited = sqlx::query_scalar!(
         r#"
         select exists (select from amn.intent where network_id = $1 and open)
           or exists (select from amn.watch where network_id = $1 and backfill_from is not null)
+          or exists (select from amn.contract_watch where network_id = $1 and active)
+          or exists (select from amn.contract_event where network_id = $1 and status = 'seen')
           or exists (select from amn.deposit where network_id = $1 and status = 'seen')
           or exists (
             select from amn.deposit
@@ -287,7 +331,8 @@ pub async fn ends(
         .collect()
 }
 
-/// Pending deposits whose evidence falls short of what the network's own policy asks: what to prove again.
+/// Pending deposits, and words of contracts, whose evidence falls short of what is asked: what to prove again. `asked`:
+/// the network's own policy, with the attestations that any of its tiers asks for; an intent may ask for more.
 /// At most 100 at a time; the rest has its turn when these are better known.
 pub async fn short_of_evidence(
     pool: &PgPool,
@@ -298,18 +343,25 @@ pub async fn short_of_evidence(
     let count = |asked: Option<u32>| asked.and_then(|n| i32::try_from(n).ok()).unwrap_or(0);
     let rows = sqlx::query!(
         r#"
-        select d.id, d.tx_hash as "tx_hash!: Vec<u8>", d.kind, d.index_in_tx, d.block_height,
-          d.block_hash as "block_hash!: Vec<u8>"
-        from amn.deposit d
-        left join amn.intent i on i.id = d.intent_id
-        where d.network_id = $1 and d.status = 'seen'
-          and (
-            ($2 and d.inclusion = 'reported' and d.kind <> 'internal')
-            or (not d.linked and cardinality(d.operators) < $3)
-            -- What an intent asks for by itself is asked for as well.
-            or coalesce(d.attestations, 0) < greatest($4, coalesce((i.require ->> 'attestations')::integer, 0))
-          )
-        order by d.changed_at
+        select s.id as "id!", s.tx_hash as "tx_hash!: Vec<u8>", s.kind as "kind!", s.index_in_tx as "index_in_tx!",
+          s.block_height as "block_height!", s.block_hash as "block_hash!: Vec<u8>"
+        from (
+          select d.id, d.tx_hash, d.kind, d.index_in_tx, d.block_height, d.block_hash, d.changed_at
+          from amn.deposit d
+          left join amn.intent i on i.id = d.intent_id
+          where d.network_id = $1 and d.status = 'seen'
+            and (($2 and d.inclusion = 'reported' and d.kind <> 'internal') or (not d.linked and cardinality(d.operators) < $3)
+              -- What an intent asks for by itself is asked for as well.
+              or coalesce(d.attestations, 0) < greatest($4, coalesce((i.require ->> 'attestations')::integer, 0)))
+          union all
+          -- What is asked about a transaction is asked by any name within it.
+          select c.id, c.tx_hash, 'token', 0, c.block_height, c.block_hash, c.changed_at
+          from amn.contract_event c
+          where c.network_id = $1 and c.status = 'seen'
+            and (($2 and c.inclusion = 'reported') or (not c.linked and cardinality(c.operators) < $3)
+              or coalesce(c.attestations, 0) < $4)
+        ) s
+        order by s.changed_at
         limit 100
         "#,
         network.as_str(),

@@ -6,21 +6,23 @@ use amn_core::block::{BlockRef, Header, Height, NetworkId, Operator};
 use amn_core::deposit::{Deposit, Owner};
 use amn_core::engine::{Effect, State};
 use amn_core::event::Event;
-use amn_core::id::{DepositId, IntentId};
+use amn_core::id::{DepositId, IntentId, SightingId};
 use amn_core::intent::Status;
 use amn_core::source::{Coverage, WatchVersion};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::row::{height, moment, uuid};
-use super::{StoreError, outbox};
+use super::{StoreError, contracts, outbox};
 
-/// Writes every effect; `after` is the state with all of them applied.
+/// Writes every effect; `after` is the state with all of them applied. `listens`: whether anybody ever listened to a
+/// contract of the network.
 pub(super) async fn write(
     db: &mut PgConnection,
     after: &State,
     effects: &[Effect],
     checkpoint: &[(String, Vec<u8>)],
+    listens: bool,
 ) -> Result<(), StoreError> {
     let network = &after.facts.id;
     let mut touched = Touched::default();
@@ -36,8 +38,14 @@ pub(super) async fn write(
             Effect::Cover { parent, tip, coverage, watched, read_by, .. } => {
                 let how = How { coverage: *coverage, watched: *watched, read_by: read_by.as_ref() };
                 cover(db, network, *parent, tip.at, how, after).await?;
+                if listens {
+                    contracts::cover(db, network, parent.height.next(), tip.at.height, *watched).await?;
+                }
             }
-            Effect::Backfilled { intents, through } => backfilled(db, network, intents, *through).await?,
+            Effect::Backfilled { intents, contracts, through } => {
+                backfilled(db, network, intents, *through).await?;
+                contracts::backfilled(db, network, contracts, *through).await?;
+            }
             Effect::Forget { below } => {
                 touched.headers.retain(|h, _| *h >= *below);
                 forget(db, network, *below).await?;
@@ -49,6 +57,7 @@ pub(super) async fn write(
     moves(db, &touched.moves).await?;
     intents(db, after, &touched.intents).await?;
     deposits(db, after, &touched.deposits).await?;
+    contracts::write(db, after, &touched.sightings).await?;
     observations(db, after, effects).await?;
     standing(db, after, touched.chain, checkpoint).await?;
     events(db, after, effects).await
@@ -59,6 +68,7 @@ pub(super) async fn write(
 struct Touched {
     headers: BTreeMap<Height, Header>,
     deposits: BTreeSet<DepositId>,
+    sightings: BTreeSet<SightingId>,
     intents: BTreeSet<IntentId>,
     /// The statuses an intent passed through, in order: each move must be a legal one.
     moves: BTreeMap<IntentId, Vec<Status>>,
@@ -85,6 +95,9 @@ impl Touched {
             | Effect::Undo { deposit, .. }
             | Effect::Own { deposit, .. } => {
                 self.deposits.insert(*deposit);
+            }
+            Effect::Sight(sighting) => {
+                self.sightings.insert(sighting.id);
             }
             Effect::SetIntent { intent, progress } => {
                 self.intents.insert(*intent);
@@ -563,12 +576,15 @@ async fn events(db: &mut PgConnection, after: &State, effects: &[Effect]) -> Res
     let sequence: Vec<Option<i64>> = events.iter().map(|e| e.sequence.and_then(|s| i64::try_from(s).ok())).collect();
     let kind: Vec<String> = events.iter().map(|e| e.kind.as_str().to_owned()).collect();
     let body: Vec<Vec<u8>> = events.iter().map(|e| e.body.clone()).collect();
+    // A decision tells far fewer than a million events; beyond that their names order them.
+    let decision = i64::try_from(after.standing.revision).unwrap_or(i64::MAX).saturating_mul(1 << 20);
+    let ordinal: Vec<i64> = (0..(1_i64 << 20)).map(|place| decision.saturating_add(place)).take(events.len()).collect();
     sqlx::query!(
         r#"
-        insert into amn.event (id, tenant_id, network_id, intent_id, sequence, event, body, created_at)
-        select e.id, e.tenant, $7, e.intent, e.sequence, e.kind, e.body, $8
-        from unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::bytea[])
-          as e (id, tenant, intent, sequence, kind, body)
+        insert into amn.event (id, tenant_id, network_id, intent_id, sequence, event, body, created_at, ordinal)
+        select e.id, e.tenant, $7, e.intent, e.sequence, e.kind, e.body, $8, coalesce(e.ordinal, 0)
+        from unnest($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::text[], $6::bytea[], $9::bigint[])
+          as e (id, tenant, intent, sequence, kind, body, ordinal)
         "#,
         &id,
         &tenant as &[Option<String>],
@@ -578,6 +594,7 @@ async fn events(db: &mut PgConnection, after: &State, effects: &[Effect]) -> Res
         &body,
         after.facts.id.as_str(),
         moment(after.now),
+        &ordinal,
     )
     .execute(&mut *db)
     .await?;
@@ -585,7 +602,7 @@ async fn events(db: &mut PgConnection, after: &State, effects: &[Effect]) -> Res
     Ok(())
 }
 
-fn all_written(table: &'static str, rows: u64, expected: usize) -> Result<(), StoreError> {
+pub(super) fn all_written(table: &'static str, rows: u64, expected: usize) -> Result<(), StoreError> {
     if rows == expected as u64 {
         return Ok(());
     }

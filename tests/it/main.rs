@@ -7,6 +7,7 @@ mod api;
 mod auditor;
 mod bad_input;
 mod cli;
+mod contracts;
 mod crash;
 mod deep_forks;
 mod demo;

@@ -135,6 +135,7 @@ impl EvmSource {
             header: checked.header(),
             transfers: Vec::new(),
             takebacks: Vec::new(),
+            contract_events: Vec::new(),
             observations: Vec::new(),
             evidence: Evidence {
                 inclusion: if provable { Inclusion::Proven } else { Inclusion::Reported },

@@ -9,6 +9,7 @@ mod claim;
 mod classic;
 mod event;
 mod reading;
+mod said;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -64,7 +65,10 @@ pub fn block(registry: &Registry, watch: &Watch, ledger: &Verified) -> Block {
         }
         for (index, (operation, result)) in success.operations.iter().zip(success.results).enumerate() {
             match &operation.body {
-                OperationBody::InvokeHostFunction(_) => event::read(&mut reading, &success, index),
+                OperationBody::InvokeHostFunction(_) => {
+                    event::read(&mut reading, &success, index);
+                    said::read(&mut reading, watch, &success, index);
+                }
                 OperationBody::CreateClaimableBalance(_) | OperationBody::ClaimClaimableBalance(_) => {
                     claim::read(&mut reading, &success, index, operation, result);
                 }
@@ -76,6 +80,7 @@ pub fn block(registry: &Registry, watch: &Watch, ledger: &Verified) -> Block {
         header: ledger.header,
         transfers: reading.transfers,
         takebacks: reading.takebacks,
+        contract_events: reading.contract_events,
         observations: reading.observations,
         // Whoever read it adds the operator; who attests it is known when there are ledgers above it.
         evidence: Evidence { inclusion: Inclusion::Proven, attestations: Some(0), ..Evidence::default() },

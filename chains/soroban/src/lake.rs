@@ -53,7 +53,7 @@ struct Shared {
     ending: Mutex<Ending>,
     /// Whether it had what it was asked for last: only then more than one file is asked for at once.
     serves: AtomicBool,
-    /// Whether it did not have it.
+    /// Whether nothing came of the last question.
     lacked: AtomicBool,
     /// The last file, where files hold several ledgers: the next ones are mostly in the same.
     last: Mutex<Option<File>>,
@@ -189,6 +189,16 @@ impl Lake {
         Ok(files)
     }
 
+    /// What it gave was good.
+    pub(crate) fn served(&self) {
+        self.shared.lacked.store(false, Ordering::Relaxed);
+    }
+
+    /// What it gave led nowhere: it is not asked for what others have too until it has served again.
+    pub(crate) fn disappointed(&self) {
+        self.shared.lacked.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it is worth asking for what others have too: it did not lack what it was asked for last.
     pub(crate) fn is_promising(&self) -> bool {
         self.endpoint().distrusted().is_none() && !self.shared.lacked.load(Ordering::Relaxed)
@@ -220,7 +230,6 @@ impl Lake {
             }
         }
         self.shared.serves.store(!files.is_empty(), Ordering::Relaxed);
-        self.shared.lacked.store(files.is_empty(), Ordering::Relaxed);
         Ok(files)
     }
 

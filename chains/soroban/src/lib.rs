@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod networks;
 pub mod reference;
 pub mod source;
+pub mod value;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

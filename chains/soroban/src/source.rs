@@ -91,6 +91,7 @@ impl SorobanSource {
     /// The same with data lakes to read from, in the order in which they are to be asked. They are given once.
     #[must_use]
     pub fn with_lakes(self, lakes: Vec<Lake>) -> Self {
+        self.0.pool.show_beside(lakes.iter().map(|lake| lake.endpoint().clone()).collect());
         self.0.lakes.get_or_init(|| lakes);
         self
     }
@@ -126,10 +127,12 @@ impl SorobanSource {
         self.0.nodes().map(facts).collect()
     }
 
-    /// Which organisations built on a ledger that was read lately, by name.
+    /// Which organisations built on a ledger, by name: one that was read lately, or that more evidence was asked for.
     #[must_use]
     pub fn attested_by(&self, ledger: BlockRef) -> BTreeSet<Arc<str>> {
-        self.0.attestations().who(ledger)
+        let mut who = self.0.attestations().who(ledger);
+        who.extend(self.0.counted.who(ledger));
+        who
     }
 }
 
@@ -172,10 +175,8 @@ impl Shared {
     }
 
     fn error(&self, verdict: Verdict, at: Height) -> SourceError {
-        let garbled = match verdict.unread.is_empty() {
-            false if self.operators() < 2 => Garbled::Alone(self.memory.garbled(at)),
-            _ => Garbled::AmongOthers,
-        };
+        let alone = !verdict.unread.is_empty() && self.operators() < 2;
+        let garbled = if alone { Garbled::Alone(self.memory.garbled(at)) } else { Garbled::AmongOthers };
         verdict.error(self.nodes().count() + self.lakes().len(), garbled)
     }
 
@@ -296,7 +297,7 @@ impl Shared {
                     let alone = backed.alone;
                     if let Some(segment) = self.segment(on, shown, backed, endpoint.operator(), watch) {
                         if !alone {
-                            self.settle_accounts(&verdict, &segment);
+                            settle_accounts(&verdict, &segment);
                         }
                         return Ok(segment);
                     }
@@ -311,18 +312,6 @@ impl Shared {
             return Ok(segment);
         }
         Err(self.error(verdict, next))
-    }
-
-    /// Somebody gave what stands behind more than one: whoever could not, or gave another chain, is named.
-    fn settle_accounts(&self, verdict: &Verdict, by: &Segment) {
-        let (first, on) = (by.parent.height.next(), by.parent.hash);
-        let whose = || by.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ");
-        for endpoint in &verdict.forkers {
-            endpoint.distrust(format!("its ledger {first} does not stand on {on}, as that of {} does", whose()));
-        }
-        for (endpoint, why) in &verdict.unread {
-            endpoint.distrust(format!("{why}; {} gave a ledger {first} that reads", whose()));
-        }
     }
 
     /// One ledger, whole and proven, as one endpoint has it, whatever it stands on.
@@ -379,6 +368,18 @@ impl Shared {
             return Ok(block);
         }
         Err(self.error(verdict, height))
+    }
+}
+
+/// Somebody gave what stands behind more than one: whoever could not, or gave another chain, is named.
+fn settle_accounts(verdict: &Verdict, by: &Segment) {
+    let (first, on) = (by.parent.height.next(), by.parent.hash);
+    let whose = || by.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ");
+    for endpoint in &verdict.forkers {
+        endpoint.distrust(format!("its ledger {first} does not stand on {on}, as that of {} does", whose()));
+    }
+    for (endpoint, why) in &verdict.unread {
+        endpoint.distrust(format!("{why}; {} gave a ledger {first} that reads", whose()));
     }
 }
 

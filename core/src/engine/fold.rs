@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use crate::block::{Block, BlockRef, Evidence, Header, Height, TransferId};
 use crate::confirmation::{Policy, is_settled};
+use crate::contract::ContractWatch;
 use crate::deposit::{Deposit, DepositStatus, Owner, Settlement};
 use crate::engine::state::{KEPT_BELOW_FINALIZED, REMEMBERED_HEADERS_MAX, REMEMBERED_WITHOUT_FINALITY_SECONDS, State};
 use crate::engine::{Alarm, Effect, Halt};
 use crate::event::EventKind;
-use crate::id::{DepositId, IntentId};
+use crate::id::{DepositId, IntentId, SightingId};
 use crate::intent::{End, Intent, Status};
 use crate::source::{Coverage, Segment, WatchVersion};
 
@@ -22,6 +23,8 @@ pub(super) struct Fold {
     pub effects: Vec<Effect>,
     /// Deposits of a dead branch that the new branch holds further up: neither undone nor judged yet.
     pub limbo: BTreeSet<DepositId>,
+    /// The same of what contracts said.
+    pub unheard: BTreeSet<SightingId>,
     /// The watch set that the stretch at hand was read with: newer intents may have money in it that
     /// nobody looked for, so none of them expires by it.
     watched: Option<WatchVersion>,
@@ -31,7 +34,14 @@ pub(super) struct Fold {
 
 impl Fold {
     pub fn new(state: &State) -> Self {
-        Self { state: state.clone(), effects: Vec::new(), limbo: BTreeSet::new(), watched: None, rescan: false }
+        Self {
+            state: state.clone(),
+            effects: Vec::new(),
+            limbo: BTreeSet::new(),
+            unheard: BTreeSet::new(),
+            watched: None,
+            rescan: false,
+        }
     }
 
     pub fn emit(&mut self, effect: Effect) {
@@ -106,6 +116,7 @@ impl Fold {
             deposit.linked = false;
             self.emit(Effect::Place(Box::new(deposit)));
         }
+        self.unlink_sightings();
     }
 
     fn block(&mut self, block: &Block, linked: bool) {
@@ -114,12 +125,13 @@ impl Fold {
         }
         self.transfers(block, linked);
         self.takebacks(block, &BTreeSet::new());
+        self.contract_events(block, linked);
         self.settle();
         self.expire();
     }
 
     /// Covered heights, read again.
-    pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], through: BlockRef) {
+    pub fn found(&mut self, blocks: &[Block], intents: &[IntentId], contracts: &[ContractWatch], through: BlockRef) {
         let Some(tip) = self.state.standing.tip else { return };
         let foreign = |at: &BlockRef| self.state.headers.get(at.height).is_some_and(|ours| ours.at != *at);
         let mut read = blocks.iter().map(|block| block.header.at).chain([through]);
@@ -136,11 +148,13 @@ impl Fold {
             self.transfers(block, linked);
             // What was known before has met these take-backs before.
             self.takebacks(block, &before);
+            self.contract_events(block, linked);
         }
         self.rescan = false;
         // Read again for nobody in particular and found as it was known: nothing has happened.
-        if !intents.is_empty() {
-            self.emit(Effect::Backfilled { intents: intents.to_vec(), through: through.height });
+        if !intents.is_empty() || !contracts.is_empty() {
+            let (intents, contracts) = (intents.to_vec(), contracts.to_vec());
+            self.emit(Effect::Backfilled { intents, contracts, through: through.height });
         }
         self.settle();
         self.expire();
@@ -148,10 +162,14 @@ impl Fold {
 
     pub fn evidence(&mut self, of: &TransferId, block: BlockRef, is: &Evidence) {
         let known = self.state.deposits.values().find(|d| d.transfer.id == *of && d.block == block && d.is_live());
-        if let Some((id, both)) = known.map(|d| (d.id, d.evidence.and(is))) {
-            if self.state.deposits.get(&id).is_some_and(|d| d.evidence != both) {
-                self.emit(Effect::Prove { deposit: id, evidence: both });
-            }
+        let known = known.map(|d| (d.id, d.evidence.and(is)));
+        if let Some((id, both)) = &known
+            && self.state.deposits.get(id).is_some_and(|d| d.evidence != *both)
+        {
+            self.emit(Effect::Prove { deposit: *id, evidence: both.clone() });
+        }
+        let said = self.prove_sightings(of.tx, block, is);
+        if known.is_some() || said {
             self.settle();
         }
     }
@@ -198,6 +216,7 @@ impl Fold {
                 }
             }
         }
+        self.settle_sightings(&view);
     }
 
     pub fn settle_one(&mut self, deposit: DepositId) {

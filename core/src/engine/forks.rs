@@ -64,12 +64,15 @@ impl Fold {
         let (moved, undone): (Vec<Deposit>, Vec<Deposit>) =
             dropped.into_iter().partition(|d| again.get(&d.transfer.id).is_some_and(|t| t.same_content(&d.transfer)));
 
-        let undoes_settled = undone.iter().any(|d| d.status == DepositStatus::Settled);
+        let (said_again, unsaid) = self.sightings_of_branch(fork.height, by);
+
+        let undoes_settled = undone.iter().any(|d| d.status == DepositStatus::Settled)
+            || unsaid.iter().any(|(_, status)| *status == DepositStatus::Settled);
         let shorter = by.tip.at.height < tip.at.height;
         // A person names the branch, and operators must still agree that it is there.
         if (shorter || undoes_settled || accepted) && !agreed {
             let why = match (undoes_settled, shorter) {
-                (true, _) => "would undo settled money",
+                (true, _) => "would undo what has settled",
                 (false, true) => "is shorter than ours",
                 (false, false) => "was accepted by a person",
             };
@@ -80,14 +83,21 @@ impl Fold {
 
         self.emit(Effect::Rewind { to: fork_header, from: tip, onto: by.tip.at, accepted });
         self.limbo.extend(moved.iter().map(|d| d.id));
+        self.unheard.extend(said_again);
         for deposit in undone {
             // A name that returns with other content is undone here and recorded as another occurrence there.
             self.undo(deposit.id, Some("reorganized"));
+        }
+        for (sighting, _) in unsaid {
+            self.undo_sighting(sighting);
         }
         self.grow(by);
         // Whatever the new branch did not take up after all is off the chain.
         for deposit in std::mem::take(&mut self.limbo) {
             self.undo(deposit, Some("reorganized"));
+        }
+        for sighting in std::mem::take(&mut self.unheard) {
+            self.undo_sighting(sighting);
         }
     }
 

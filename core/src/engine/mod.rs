@@ -7,6 +7,7 @@ mod arrivals;
 mod commands;
 mod fold;
 mod forks;
+mod sightings;
 mod state;
 mod tell;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 
 use crate::block::{Block, BlockHash, BlockRef, Evidence, Header, Height, Observation, Operator, TransferId};
 use crate::confirmation::Policy;
+use crate::contract::{ContractWatch, Sighting};
 use crate::deposit::{Deposit, DepositStatus, Owner, Settlement};
 use crate::event::Event;
 use crate::id::{DepositId, IntentId};
@@ -37,10 +39,10 @@ pub enum Input {
     Finality { safe: Option<BlockRef>, finalized: Option<BlockRef>, vouchers: Vec<Voucher> },
     /// More is known of how a transfer got into its block.
     Evidence { of: TransferId, block: BlockRef, is: Evidence },
-    /// Covered heights were read again, for watches that are newer than their coverage (`intents`) or because
-    /// something may have been missed, up to a block of the chain that was read: where we no longer stand on
+    /// Covered heights were read again, for watches that are newer than their coverage (`intents`, `contracts`) or
+    /// because something may have been missed, up to a block of the chain that was read: where we no longer stand on
     /// it, nothing of it counts.
-    Found { blocks: Vec<Block>, intents: Vec<IntentId>, through: BlockRef },
+    Found { blocks: Vec<Block>, intents: Vec<IntentId>, contracts: Vec<ContractWatch>, through: BlockRef },
     /// A person or a backend asks for something.
     Command(Command),
     /// The policy of the network changed.
@@ -147,6 +149,7 @@ pub enum Effect {
     },
     Backfilled {
         intents: Vec<IntentId>,
+        contracts: Vec<ContractWatch>,
         through: Height,
     },
     /// Everything above `to` left the chain. `accepted`: for a branch that a person named.
@@ -198,6 +201,8 @@ pub enum Effect {
         intent: IntentId,
         progress: Box<Progress>,
     },
+    /// What a contract said is known so from now on: for the first time, or otherwise than before.
+    Sight(Box<Sighting>),
     SetPolicy(Policy),
     Announce(Event),
     Halt(Halt),
@@ -225,7 +230,7 @@ pub fn step(state: &State, input: &Input) -> Result<Vec<Effect>, Refusal> {
         Input::Replace { fork, by } => fold.replace(*fork, by),
         Input::Finality { safe, finalized, vouchers } => fold.finality(*safe, *finalized, vouchers),
         Input::Evidence { of, block, is } => fold.evidence(of, *block, is),
-        Input::Found { blocks, intents, through } => fold.found(blocks, intents, *through),
+        Input::Found { blocks, intents, contracts, through } => fold.found(blocks, intents, contracts, *through),
         Input::Policy(policy) => fold.policy(policy),
         Input::Halt(halt) => fold.halt(halt.clone()),
     }

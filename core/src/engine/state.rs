@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::block::{Address, BlockHash, BlockRef, Header, Height, Operator};
+use crate::block::{Address, BlockHash, BlockRef, Evidence, Header, Height, Operator};
 use crate::confirmation::{Known, Policy, Require, View};
+use crate::contract::{Listener, Sighting};
 use crate::deposit::{Deposit, DepositStatus, Owner, Unmatched};
 use crate::engine::{Effect, Halt};
 use crate::event::EventKind;
-use crate::id::{DepositId, IntentId};
+use crate::id::{DepositId, IntentId, SightingId};
 use crate::intent::{Intent, Sums};
 use crate::matching::Watched;
 use crate::network::SharedFacts;
@@ -141,6 +142,9 @@ pub struct State {
     pub intents: BTreeMap<IntentId, Intent>,
     pub deposits: BTreeMap<DepositId, Deposit>,
     pub watches: BTreeMap<Address, Vec<Watched>>,
+    /// What contracts said to somebody, and who listens to those that are named.
+    pub sightings: BTreeMap<SightingId, Sighting>,
+    pub listeners: BTreeMap<Address, Vec<Listener>>,
 }
 
 impl State {
@@ -156,6 +160,8 @@ impl State {
             intents: BTreeMap::new(),
             deposits: BTreeMap::new(),
             watches: BTreeMap::new(),
+            sightings: BTreeMap::new(),
+            listeners: BTreeMap::new(),
         }
     }
 
@@ -180,9 +186,21 @@ impl State {
     /// settled on, and what is off the chain those it had.
     #[must_use]
     pub fn vouching(&self, deposit: &Deposit) -> BTreeSet<Operator> {
-        let mut all = deposit.evidence.operators.clone();
-        if deposit.linked && deposit.status == DepositStatus::Seen {
-            let later = self.standing.vouchers.iter().filter(|(_, at)| at.height >= deposit.block.height);
+        let pending = deposit.linked && deposit.status == DepositStatus::Seen;
+        self.vouching_at(&deposit.evidence, deposit.block, pending)
+    }
+
+    /// The same of what a contract said.
+    #[must_use]
+    pub fn vouching_for(&self, sighting: &Sighting) -> BTreeSet<Operator> {
+        let pending = sighting.linked && sighting.status == DepositStatus::Seen;
+        self.vouching_at(&sighting.evidence, sighting.block, pending)
+    }
+
+    fn vouching_at(&self, evidence: &Evidence, block: BlockRef, pending: bool) -> BTreeSet<Operator> {
+        let mut all = evidence.operators.clone();
+        if pending {
+            let later = self.standing.vouchers.iter().filter(|(_, at)| at.height >= block.height);
             all.extend(later.map(|(operator, _)| operator.clone()));
         }
         all
@@ -197,6 +215,18 @@ impl State {
             inclusion: deposit.evidence.inclusion,
             operators: self.operators(deposit),
             attestations: deposit.evidence.attestations,
+        }
+    }
+
+    /// What is known of what a contract said, as far as terms care.
+    #[must_use]
+    pub fn known_of(&self, sighting: &Sighting) -> Known {
+        Known {
+            height: sighting.block.height,
+            time: sighting.block_time,
+            inclusion: sighting.evidence.inclusion,
+            operators: u32::try_from(self.vouching_for(sighting).len()).unwrap_or(u32::MAX),
+            attestations: sighting.evidence.attestations,
         }
     }
 
@@ -289,7 +319,7 @@ impl State {
                     intent.backfill = Some(intent.backfill.map_or((from, to), |(a, b)| (a.min(from), b.max(to))));
                 }
             }
-            Effect::Backfilled { intents, through } => {
+            Effect::Backfilled { intents, through, .. } => {
                 for id in intents {
                     if let Some(intent) = self.intents.get_mut(id) {
                         let rest =
@@ -350,6 +380,9 @@ impl State {
                 if let Some(intent) = self.intents.get_mut(intent) {
                     intent.progress = (**progress).clone();
                 }
+            }
+            Effect::Sight(sighting) => {
+                self.sightings.insert(sighting.id, (**sighting).clone());
             }
             Effect::SetPolicy(policy) => self.policy = policy.clone(),
             Effect::Halt(halt) => self.standing.halted = Some(halt.clone()),

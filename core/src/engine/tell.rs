@@ -1,12 +1,14 @@
 //! Puts into words what was decided: the next number, and a snapshot of everything.
 
+use crate::confirmation::Require;
 use crate::deposit::{Deposit, digest};
 use crate::engine::Effect;
 use crate::engine::fold::Fold;
 use crate::event::{
-    Body, CONTRACT_VERSION, DEPOSITS_LISTED_MAX, DepositView, Event, EventKind, IntentView, NetworkView, bytes,
+    Body, CONTRACT_VERSION, DEPOSITS_LISTED_MAX, DepositView, Event, EventKind, IntentView, NetworkView, SightingView,
+    bytes,
 };
-use crate::id::{DepositId, EventId, IntentId};
+use crate::id::{DepositId, EventId, IntentId, SightingId};
 use crate::intent::Intent;
 
 impl Fold {
@@ -36,9 +38,23 @@ impl Fold {
         self.emit(Effect::Announce(Event { id, kind, tenant, intent: None, sequence: None, created_at, body }));
     }
 
+    /// Tells of what a contract said. Its name follows from how often it was told: no event is told twice.
+    pub fn announce_sighting(&mut self, sighting: SightingId, kind: EventKind, reason: Option<&str>) {
+        let Some(of) = self.state.sightings.get(&sighting) else { return };
+        let id = EventId(digest(&[b"event", &sighting.0.to_be_bytes(), &of.told.to_be_bytes()]));
+        let tenant = Some(of.tenant.clone());
+        let policy = of.settlement.as_ref().map(|settlement| settlement.require);
+        let view = self.state.view();
+        let operators = u32::try_from(self.state.vouching_for(of).len()).unwrap_or(u32::MAX);
+        let said = SightingView::new(of, operators, view.as_ref());
+        let body = self.body_of(id, kind, Some(said), policy, reason);
+        let created_at = self.state.now;
+        self.emit(Effect::Announce(Event { id, kind, tenant, intent: None, sequence: None, created_at, body }));
+    }
+
     pub fn announce_network(&mut self, kind: EventKind, reason: &str) {
         let id = self.free_id();
-        let body = self.body(id, kind, None, &[], 0, None, Some(reason), None);
+        let body = self.body_of(id, kind, None, None, Some(reason));
         let created_at = self.state.now;
         self.emit(Effect::Announce(Event { id, kind, tenant: None, intent: None, sequence: None, created_at, body }));
     }
@@ -57,28 +73,59 @@ impl Fold {
         intent: Option<&Intent>,
         deposits: &[&Deposit],
         deposits_total: usize,
-        policy: Option<crate::confirmation::Require>,
+        policy: Option<Require>,
         reason: Option<&str>,
         sequence: Option<u64>,
     ) -> Vec<u8> {
         let (state, view) = (&self.state, self.state.view());
         bytes(&Body {
+            contract_event: None,
             created_at: state.now,
             deposits: deposits.iter().map(|d| DepositView::new(d, state.operators(d), view.as_ref())).collect(),
             deposits_total,
             event: kind.as_str(),
             id,
             intent: intent.map(|intent| IntentView::new(intent, &state.facts)),
-            network: NetworkView {
-                chain: &state.facts.chain,
-                id: &state.facts.id,
-                tip: state.standing.tip.map(|tip| tip.at.height.to_string()),
-            },
+            network: self.network_view(),
             policy,
             provider: "amn.scanner",
             reason,
             sequence,
             version: CONTRACT_VERSION,
         })
+    }
+
+    /// A body about no intent and no deposit.
+    fn body_of(
+        &self,
+        id: EventId,
+        kind: EventKind,
+        contract_event: Option<SightingView<'_>>,
+        policy: Option<Require>,
+        reason: Option<&str>,
+    ) -> Vec<u8> {
+        bytes(&Body {
+            contract_event,
+            created_at: self.state.now,
+            deposits: Vec::new(),
+            deposits_total: 0,
+            event: kind.as_str(),
+            id,
+            intent: None,
+            network: self.network_view(),
+            policy,
+            provider: "amn.scanner",
+            reason,
+            sequence: None,
+            version: CONTRACT_VERSION,
+        })
+    }
+
+    fn network_view(&self) -> NetworkView<'_> {
+        NetworkView {
+            chain: &self.state.facts.chain,
+            id: &self.state.facts.id,
+            tip: self.state.standing.tip.map(|tip| tip.at.height.to_string()),
+        }
     }
 }

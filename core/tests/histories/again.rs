@@ -7,7 +7,7 @@ use proptest::test_runner::TestCaseError;
 
 use super::count;
 use super::truth::FIRST;
-use super::world::{Judge, World};
+use super::world::{Judge, World, spot};
 
 impl World {
     pub(super) fn backfill(&mut self, part: u64, judge: Judge<'_>) -> Result<(), TestCaseError> {
@@ -28,7 +28,10 @@ impl World {
             block.evidence = self.evidence(block.header.at.hash, 1, true);
         }
         count("backfill");
-        self.tell(Input::Found { blocks, intents: vec![id], through: end }, judge)
+        for block in &mut blocks {
+            block.contract_events.clear();
+        }
+        self.tell(Input::Found { blocks, intents: vec![id], contracts: Vec::new(), through: end }, judge)
     }
 
     /// Reads covered heights once more and hands in what they hold, known or not.
@@ -56,7 +59,8 @@ impl World {
         count("rescan");
         let ids: Vec<TransferId> = read.iter().flat_map(|block| &block.transfers).map(|transfer| transfer.id).collect();
         let mut heard = Vec::new();
-        let input = Input::Found { blocks: read, intents: Vec::new(), through: end };
+        let said: Vec<_> = read.iter().flat_map(|block| &block.contract_events).map(spot).collect();
+        let input = Input::Found { blocks: read, intents: Vec::new(), contracts: Vec::new(), through: end };
         let halted = self.state.standing.halted.is_some();
         self.tell(input, &mut |world, step| {
             heard.extend(step.effects.iter().cloned());
@@ -68,6 +72,7 @@ impl World {
                 count("rescan found");
             }
             self.left_out.retain(|id| !ids.contains(id));
+            self.unsaid.retain(|at| !said.contains(at));
         }
         Ok(())
     }

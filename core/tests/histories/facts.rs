@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use amn_core::block::{Address, AssetId, Inclusion, NetworkId, Operator, Reference};
+use amn_core::block::{Address, AssetId, Height, Inclusion, NetworkId, Operator, Reference};
 use amn_core::confirmation::{Policy, Require, Tag, Tier};
+use amn_core::contract::{ContractWatch, Listener, TopicPattern};
 use amn_core::id::IntentId;
 use amn_core::intent::{Intent, Progress, Terms};
 use amn_core::money::Amount;
@@ -119,6 +120,32 @@ pub fn asks() -> Vec<Ask> {
             ..PLAIN
         },
     ]
+}
+
+/// Who listens to which contract: one hears all that one says, two hear one thing of the other, one of them only from
+/// the height `late` on. Nobody listens to the third.
+pub fn listeners(late: u64) -> BTreeMap<Address, Vec<Listener>> {
+    let pattern = |texts: &[&str]| TopicPattern::parse(texts, |text| Ok(text.to_owned())).expect("a pattern");
+    let listener = |watch, tenant: &str, patterns, since| Listener {
+        watch: ContractWatch(watch),
+        tenant: tenant.to_owned(),
+        patterns,
+        since: Height(since),
+    };
+    let funded = || vec![pattern(&["symbol:funded"])];
+    let twice = vec![pattern(&["*"]), pattern(&["symbol:funded"])];
+    BTreeMap::from([
+        (Address::new("K0"), vec![listener(1, "seller-0", vec![TopicPattern::everything()], 0)]),
+        (
+            Address::new("K1"),
+            vec![
+                listener(2, "seller-0", funded(), 0),
+                listener(3, "seller-1", twice, late),
+                // A second wish of one tenant makes no second telling.
+                listener(4, "seller-0", vec![pattern(&["symbol:funded", "**"])], 0),
+            ],
+        ),
+    ])
 }
 
 /// Where payments may go: the intents' addresses, two that come to be watched later, and one of nobody's.

@@ -8,7 +8,9 @@ use amn_core::block::{
     Address, AssetId, Block, BlockHash, BlockRef, Evidence, Hash, Header, Height, Kind, Reference, Takeback, Transfer,
     TransferId,
 };
+use amn_core::contract::{ContractEvent, Topic};
 use amn_core::money::Amount;
+use serde_json::Value;
 
 use super::facts::seconds;
 
@@ -43,15 +45,29 @@ impl Truth {
 
     /// A block `after` seconds later, on the head.
     pub fn grow(&mut self, after: i64, transfers: Vec<Transfer>, takebacks: Vec<Takeback>) {
+        let said = said_beside(&transfers);
+        self.grow_saying(after, transfers, takebacks, said);
+    }
+
+    /// The same, where contracts say these things.
+    pub fn grow_saying(
+        &mut self,
+        after: i64,
+        transfers: Vec<Transfer>,
+        takebacks: Vec<Takeback>,
+        contract_events: Vec<ContractEvent>,
+    ) {
         let below = self.branch.last().map(|block| block.header);
         let parent = below.map_or(Hash([0; 32]), |h| h.at.hash);
         let height = below.map_or(Height(FIRST), |h| h.at.height.next());
         let time =
             below.map_or(seconds(0), |h| amn_core::timestamp::Timestamp::from_millis(h.time.millis() + after * 1_000));
-        let content = format!("{parent} {height} {time} {} {transfers:?} {takebacks:?}", self.forks);
+        let content =
+            format!("{parent} {height} {time} {} {transfers:?} {takebacks:?} {contract_events:?}", self.forks);
         let at = BlockRef { height, hash: digest(&content) };
         let header = Header { at, parent, time };
-        let block = Block { header, transfers, takebacks, observations: Vec::new(), evidence: Evidence::default() };
+        let (observations, evidence) = (Vec::new(), Evidence::default());
+        let block = Block { header, transfers, takebacks, contract_events, observations, evidence };
         self.archive.insert(at.hash, block.clone());
         self.branch.push(block);
     }
@@ -96,6 +112,31 @@ impl Truth {
         let id = TransferId { tx, kind: Kind::Token, index: 0 };
         transfer(id, to, asset, amount, reference)
     }
+}
+
+/// What contracts said in the transactions of these payments: it moves, changes and goes with them. Most call one of
+/// three contracts; what is said follows from the payment, so that a name with other content says something else.
+fn said_beside(transfers: &[Transfer]) -> Vec<ContractEvent> {
+    let mut said = Vec::new();
+    for transfer in transfers {
+        let dice = transfer.id.tx.0;
+        let calls = usize::from(dice[0] % 3);
+        for index in 0..u32::try_from(calls).unwrap_or(0) {
+            let contract = ["K0", "K1", "K2"][usize::from(dice[1]) % 3];
+            let topics = ["symbol:funded", "symbol:released"][usize::from(dice[2]) % 2];
+            let topic = Topic { spelled: Some(topics.into()), shown: Value::from(&topics[7..]) };
+            said.push(ContractEvent {
+                tx: transfer.id.tx,
+                operation: 0,
+                index,
+                ordinal: u32::try_from(said.len()).unwrap_or(u32::MAX),
+                contract: Address::new(contract),
+                topics: if dice[3] % 8 == 0 { Vec::new() } else { vec![topic] },
+                data: Value::from(transfer.amount.units().to_string()),
+            });
+        }
+    }
+    said
 }
 
 pub fn transfer(id: TransferId, to: &str, asset: &str, amount: u128, reference: Option<&str>) -> Transfer {

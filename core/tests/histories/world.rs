@@ -6,6 +6,8 @@ use amn_core::block::{
     Address, AssetId, Block, BlockHash, BlockRef, Evidence, Hash, Header, Height, Inclusion, Operator, Takeback,
     Transfer, TransferId,
 };
+use amn_core::contract::ContractEvent;
+use amn_core::deposit::DepositStatus;
 use amn_core::engine::{Command, Effect, Halt, HaltReason, Input, Refusal, State, step};
 use amn_core::id::IntentId;
 use amn_core::matching::Watched;
@@ -26,6 +28,13 @@ pub struct Step {
     pub effects: Vec<Effect>,
 }
 
+/// Where in its transaction a contract said something.
+pub type Spot = (Hash, u32, u32);
+
+pub fn spot(event: &ContractEvent) -> Spot {
+    (event.tx, event.operation, event.index)
+}
+
 pub type Judge<'a> = &'a mut dyn FnMut(&World, &Step) -> Result<(), TestCaseError>;
 
 pub struct World {
@@ -43,6 +52,8 @@ pub struct World {
     pub taken: BTreeSet<Address>,
     /// Payments that were left out of a stretch and that nobody has read since.
     pub left_out: BTreeSet<TransferId>,
+    /// The same of what contracts said.
+    pub unsaid: BTreeSet<Spot>,
     leave_out: bool,
     /// Commands that were refused since the last step.
     pub refused: Vec<(Input, Refusal)>,
@@ -71,6 +82,7 @@ impl World {
             truth_final: Height(super::truth::FIRST),
             taken: BTreeSet::new(),
             left_out: BTreeSet::new(),
+            unsaid: BTreeSet::new(),
             leave_out: false,
             refused: Vec::new(),
             waiting: Vec::new(),
@@ -81,6 +93,7 @@ impl World {
         for ask in facts::asks() {
             world.ask(&ask);
         }
+        world.state.listeners = facts::listeners(super::truth::FIRST + 12);
         world
     }
 
@@ -318,7 +331,7 @@ impl World {
             block.transfers.retain(|t| known.contains(&t.to));
         }
         if listed {
-            blocks.retain(|b| !b.transfers.is_empty() || !b.takebacks.is_empty());
+            blocks.retain(|b| !b.transfers.is_empty() || !b.takebacks.is_empty() || !b.contract_events.is_empty());
         }
         for block in &mut blocks {
             block.evidence = self.evidence(block.header.at.hash, by_one, proven);
@@ -359,6 +372,8 @@ impl World {
                 count("left out");
                 let all = segment.blocks.iter_mut().flat_map(|block| block.transfers.drain(..));
                 self.left_out.extend(all.map(|transfer| transfer.id));
+                let said = segment.blocks.iter_mut().flat_map(|block| block.contract_events.drain(..));
+                self.unsaid.extend(said.map(|event| spot(&event)));
             }
             self.tell(Input::Extend(segment), judge)?;
             from = to.next();
@@ -439,6 +454,12 @@ fn tally(effect: &Effect) {
         Effect::Backfilled { .. } => "effect: backfilled",
         Effect::Prove { .. } => "effect: prove",
         Effect::SetPolicy(_) => "effect: set policy",
+        Effect::Sight(sighting) => match sighting.status {
+            DepositStatus::Seen => "heard",
+            DepositStatus::Settled => "heard and settled",
+            DepositStatus::Retracted => "heard and retracted",
+            DepositStatus::Reversed => "heard and reversed",
+        },
         Effect::Alarm(alarm) => alarm.kind,
         Effect::Announce(event) => event.kind.as_str(),
         Effect::Observe { observation, .. } if observation.kind == "dust" => "dust",

@@ -1,6 +1,7 @@
 //! Inputs that no source would send: every number at its edge, every promise broken.
 
 use amn_core::block::{Address, AssetId, Block, BlockRef, Evidence, Hash, Header, Height, Kind, Takeback, TransferId};
+use amn_core::contract::{ContractEvent, ContractWatch};
 use amn_core::engine::{Command, Halt, HaltReason, Input, State};
 use amn_core::id::{DepositId, IntentId};
 use amn_core::money::Amount;
@@ -8,6 +9,7 @@ use amn_core::source::{Coverage, Segment, Voucher, WatchVersion};
 use amn_core::timestamp::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::Value;
 
 use crate::histories::facts::{self, ADDRESSES, FAKE, OTHER, USDC};
 use crate::histories::truth::transfer;
@@ -92,7 +94,41 @@ impl Dice<'_> {
                 amount: Amount::new(self.amount()),
             })
             .collect();
-        Block { header, transfers, takebacks, observations: Vec::new(), evidence: self.evidence() }
+        let (contract_events, evidence) = (self.contract_events(), self.evidence());
+        Block { header, transfers, takebacks, contract_events, observations: Vec::new(), evidence }
+    }
+
+    fn contract_events(&mut self) -> Vec<ContractEvent> {
+        let known: Vec<ContractEvent> = self
+            .1
+            .sightings
+            .values()
+            .map(|s| ContractEvent {
+                tx: s.tx,
+                operation: s.operation,
+                index: s.index,
+                ordinal: u32::MAX,
+                contract: s.contract.clone(),
+                topics: Vec::new(),
+                data: s.data.clone(),
+            })
+            .collect();
+        let new = ContractEvent {
+            tx: Hash([u8::try_from(self.roll(3)).unwrap_or(0); 32]),
+            operation: u32::MAX,
+            index: u32::MAX,
+            ordinal: u32::MAX,
+            contract: Address::new("K0"),
+            topics: Vec::new(),
+            data: Value::Null,
+        };
+        (0..self.roll(3))
+            .map(|_| match self.roll(2) {
+                0 => self.one(&known),
+                _ => None,
+            })
+            .map(|event| event.unwrap_or_else(|| new.clone()))
+            .collect()
     }
 
     fn segment(&mut self) -> Segment {
@@ -145,7 +181,7 @@ impl Dice<'_> {
             6 => {
                 let blocks = vec![self.block(), self.block()];
                 let intents = self.1.intents.keys().copied().collect();
-                Input::Found { blocks, intents, through: self.at() }
+                Input::Found { blocks, intents, contracts: vec![ContractWatch(u64::MAX)], through: self.at() }
             }
             7 => Input::Halt(Halt { reason: HaltReason::Pruned, detail: String::new() }),
             _ => Input::Command(self.command()),

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amn_core::block::{BlockRef, Height};
+use amn_core::block::{BlockRef, Height, Kind, TransferId};
+use amn_core::contract::Sighting;
 use amn_core::deposit::Owner;
 use amn_core::engine::{Effect, Input, State};
-use amn_core::id::IntentId;
+use amn_core::id::{IntentId, SightingId};
 use amn_core::intent::{Status, Sums};
 
 use crate::Verdict;
@@ -22,6 +23,8 @@ pub fn leaves_what_settled(step: &Step) -> bool {
     };
     let settled = step.before.deposits.values().any(|d| d.settlement.is_some() && d.is_live() && d.block.height > to);
     let settled_time = step.before.settled_time();
+    let told = |s: &Sighting| s.settlement.is_some() && s.is_live() && s.block.height > to;
+    let settled = settled || step.before.sightings.values().any(told);
     settled || step.before.headers.down_from(Height(u64::MAX)).any(|h| h.at.height > to && Some(h.time) == settled_time)
 }
 
@@ -42,7 +45,9 @@ pub fn read_to_the_end(world: &mut World, operators: u8, judge: Judge<'_>) -> Ve
         let input = if fork == tip.at { Input::Extend(by) } else { Input::Replace { fork, by } };
         world.tell(input, judge)?;
     }
-    let places: Vec<_> = world.state.deposits.values().map(|d| (d.transfer.id, d.block)).collect();
+    let money = world.state.deposits.values().map(|d| (d.transfer.id, d.block));
+    let said = world.state.sightings.values().map(|s| (TransferId { tx: s.tx, kind: Kind::Token, index: 0 }, s.block));
+    let places: Vec<_> = money.chain(said).collect();
     for (of, block) in places {
         let is = world.evidence(block.hash, operators, true);
         world.tell(Input::Evidence { of, block, is }, judge)?;
@@ -53,12 +58,17 @@ pub fn read_to_the_end(world: &mut World, operators: u8, judge: Judge<'_>) -> Ve
 /// A payment as it stands: where, how far, whose, and whether in time.
 pub type Payment = (BlockRef, &'static str, Owner, bool, u128);
 
+/// What a contract said, as it stands: where, how far, and what.
+pub type Said = (BlockRef, &'static str, SightingId, u32);
+
 /// Where everybody ended: the intents, and the money that is there.
-pub fn end(state: &State) -> (BTreeMap<IntentId, (Status, Sums)>, BTreeSet<Payment>) {
+pub fn end(state: &State) -> (BTreeMap<IntentId, (Status, Sums)>, BTreeSet<Payment>, BTreeSet<Said>) {
     let intents = state.intents.iter().map(|(id, intent)| (*id, (intent.progress.status, intent.progress.sums)));
     let deposits = state.deposits.values().filter(|d| d.is_live());
     let payments = deposits.map(|d| (d.block, d.status.as_str(), d.owner, d.late, d.transfer.amount.units()));
-    (intents.collect(), payments.collect())
+    let sightings = state.sightings.values().filter(|s| s.is_live());
+    let said = sightings.map(|s| (s.block, s.status.as_str(), s.id, s.ordinal));
+    (intents.collect(), payments.collect(), said.collect())
 }
 
 /// Headers are forgotten in batches: how many are left depends on how the chain was read.

@@ -2,6 +2,7 @@
 
 mod absurd;
 mod ends;
+mod heard;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,13 +25,16 @@ use crate::histories::world::{Step, World};
 
 pub use absurd::absurd;
 pub use ends::{calm_down, end, leaves_what_settled, read_to_the_end, same_but_headers};
+pub use heard::{heard_once, nothing_is_unheard, told_in_order, unheard_for_a_reason};
 pub use rows::{event_without_free_id, knows, rows_of, without_clock};
 
 /// What the histories must come to, or the laws are held over nothing.
-pub const EVERY_KIND: [&str; 52] = [
+pub const EVERY_KIND: [&str; 58] = [
     "accepted a fork",
     "a name with other content",
     "backfill",
+    "contract.event",
+    "contract.reversed",
     "deep fork",
     "deposit.reversed",
     "deposit.unmatched",
@@ -52,6 +56,10 @@ pub const EVERY_KIND: [&str; 52] = [
     "fork below finalized",
     "fork_awaits_agreement",
     "halted for a fork",
+    "heard",
+    "heard and retracted",
+    "heard and reversed",
+    "heard and settled",
     "intent in the middle",
     "left out",
     "linked segment",

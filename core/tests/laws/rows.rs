@@ -14,6 +14,7 @@ pub fn rows_of(effect: &Effect) -> (Vec<String>, Option<String>) {
         | Effect::Settle { deposit, .. }
         | Effect::Undo { deposit, .. }
         | Effect::Own { deposit, .. } => (vec![deposit.to_string()], None),
+        Effect::Sight(sighting) => (vec![sighting.id.to_string()], None),
         Effect::SetIntent { intent, .. } => (vec![intent.to_string()], None),
         Effect::Backfilled { intents, .. } => (intents.iter().map(ToString::to_string).collect(), None),
         Effect::Announce(event) => (event.intent.iter().map(ToString::to_string).collect(), Some(event.id.to_string())),
@@ -22,7 +23,9 @@ pub fn rows_of(effect: &Effect) -> (Vec<String>, Option<String>) {
 }
 
 pub fn knows(state: &State, row: &str) -> bool {
-    state.intents.keys().any(|id| id.to_string() == row) || state.deposits.keys().any(|id| id.to_string() == row)
+    state.intents.keys().any(|id| id.to_string() == row)
+        || state.deposits.keys().any(|id| id.to_string() == row)
+        || state.sightings.keys().any(|id| id.to_string() == row)
 }
 
 /// The same effect, whatever o'clock it was.
@@ -37,6 +40,12 @@ pub fn without_clock(effect: &Effect) -> Effect {
                 settlement.at = Timestamp::default();
             }
             Effect::Place(deposit)
+        }
+        Effect::Sight(mut sighting) => {
+            if let Some(settlement) = &mut sighting.settlement {
+                settlement.at = Timestamp::default();
+            }
+            Effect::Sight(sighting)
         }
         Effect::Announce(event) => {
             let body = blank(&event.body, &["created_at", "settled_at"]);
@@ -59,7 +68,15 @@ fn blank(body: &[u8], fields: &[&str]) -> Vec<u8> {
         if let Some(at) = value.get_mut(*field) {
             *at = Value::Null;
         }
-        for deposit in value.get_mut("deposits").and_then(Value::as_array_mut).into_iter().flatten() {
+        let mut shown: Vec<&mut Value> = Vec::new();
+        for (key, part) in value.as_object_mut().into_iter().flatten() {
+            match (key.as_str(), part) {
+                ("deposits", Value::Array(deposits)) => shown.extend(deposits),
+                ("contract_event", said) => shown.push(said),
+                _ => {}
+            }
+        }
+        for deposit in shown {
             if *field != "id"
                 && let Some(at) = deposit.get_mut(*field)
                 && !at.is_null()

@@ -153,7 +153,7 @@ fn money_taken_back_does_not_return_by_reading_its_block_again() {
     assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
     let deposit = stage.only_deposit();
     let blocks = vec![stage.world.truth.at(deposit.block.height).unwrap().clone()];
-    stage.tell(Input::Found { blocks, intents: vec![], through: deposit.block });
+    stage.tell(Input::Found { blocks, intents: vec![], contracts: vec![], through: deposit.block });
     assert_eq!(stage.heard(), [""; 0]);
     assert_eq!(stage.only_deposit().status, DepositStatus::Reversed);
 }
@@ -173,7 +173,7 @@ fn an_intent_inserted_between_read_and_commit_and_paid_in_that_very_block_does_n
     let (from, to) = stage.state().intents[&new].backfill.unwrap();
     let blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
     let through = blocks.last().unwrap().header.at;
-    stage.tell(Input::Found { blocks, intents: vec![new], through });
+    stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
     assert_eq!(stage.heard(), ["detected", "confirmed"]);
     assert_eq!(stage.state().intents[&new].backfill, None);
 }
@@ -190,7 +190,7 @@ fn a_reading_of_a_branch_we_left_covers_nothing() {
     stage.fork(1, vec![vec![payment], vec![]]);
     stage.read_stale();
     // What was read again before the fork found nothing, and says nothing of the branch we are on.
-    stage.tell(Input::Found { blocks: vec![], intents: vec![new], through });
+    stage.tell(Input::Found { blocks: vec![], intents: vec![new], contracts: vec![], through });
     assert_eq!(stage.alarms(), ["rescan_on_other_branch"]);
     assert!(stage.state().intents[&new].backfill.is_some());
 }

@@ -2,6 +2,7 @@
 
 use amn_core::block::{Address, AssetId, Height, Takeback, Transfer};
 use amn_core::confirmation::{Policy, Require};
+use amn_core::contract::{ContractEvent, Topic};
 use amn_core::deposit::Deposit;
 use amn_core::engine::{Command, Effect, Input, State, step};
 use amn_core::id::IntentId;
@@ -75,6 +76,27 @@ impl Stage {
 
     pub fn mine(&mut self, transfers: Vec<Transfer>) {
         self.world.truth.grow(1, transfers, Vec::new());
+    }
+
+    /// A contract says something in a block of its own.
+    pub fn say(&mut self, contract: &str, topic: &str, data: u64) -> ContractEvent {
+        let tx = self.world.truth.payment("nobody", USDC, 0, None).id.tx;
+        let topic = Topic { spelled: Some(topic.into()), shown: Value::from(topic) };
+        let event = ContractEvent {
+            tx,
+            operation: 0,
+            index: 0,
+            ordinal: 0,
+            contract: Address::new(contract),
+            topics: vec![topic],
+            data: Value::from(data),
+        };
+        self.mine_saying(vec![event.clone()]);
+        event
+    }
+
+    pub fn mine_saying(&mut self, said: Vec<ContractEvent>) {
+        self.world.truth.grow_saying(1, Vec::new(), Vec::new(), said);
     }
 
     pub fn take_back(&mut self, from: &str, amount: u128) {

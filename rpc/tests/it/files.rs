@@ -13,7 +13,7 @@ use crate::node::{Node, Says, pool};
 fn folder(path: &Path) -> EndpointConfig {
     let url = url::Url::from_file_path(path).unwrap();
     let mut config = EndpointConfig::new("folder", url.as_str(), Operator::new("us"));
-    config.kind = "files".to_owned();
+    "files".clone_into(&mut config.kind);
     config
 }
 
@@ -106,7 +106,7 @@ async fn a_folder_is_no_node() {
     assert!(error.contains("url is a folder"), "{error}");
     for url in ["file://host/path", "file:///a?b=c", "ftp://a.example/"] {
         let mut config = EndpointConfig::new("a", url, Operator::new("us"));
-        config.kind = "files".to_owned();
+        "files".clone_into(&mut config.kind);
         assert!(Pool::new(NetworkId::new("devnet"), vec![config]).is_err(), "{url}");
     }
 }

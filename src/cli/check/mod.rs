@@ -153,6 +153,7 @@ pub async fn run(config: &Config, screen: &Screen) -> ExitCode {
             lines.0.extend(found.lines.0);
         }
         together::check(served, &served_well, &mut lines).await;
+        stellar::lakes(served, &mut lines).await;
     }
     if let Some(database) = database {
         database.close().await;

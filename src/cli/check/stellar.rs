@@ -1,11 +1,15 @@
 //! One endpoint of a Stellar network, asked everything the follower will ask of it: who it is, how far back it goes,
 //! and whether its newest ledger proves itself.
 
+use std::time::Duration;
+
 use amn_core::block::Height;
 use amn_core::timestamp::Timestamp;
 use amn_rpc::RpcError;
 use amn_scanner::networks::soroban::{self, Health};
+use amn_scanner::networks::{Kind, Served};
 use amn_soroban::evidence;
+use amn_soroban::lake::LakeError;
 use amn_soroban::ledger::{Ledger, LedgerError, PROTOCOL_MAX};
 use amn_soroban::networks::SorobanNetwork;
 use base64::Engine as _;
@@ -13,10 +17,40 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::Lines;
 use super::endpoint::Asker;
+
+/// For the first file of a lake.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// So many ledgers back a node must reach for a weekend without us to end well: at five to six seconds, three days.
 const RETENTION_LEDGERS: u64 = 45_000;
+
+/// Whether each data lake is of this network and of a kind that is read. What it holds is asked for when it is needed.
+pub async fn lakes(served: &Served, lines: &mut Lines) {
+    let Kind::Soroban(source) = served.kind() else { return };
+    for lake in source.lakes() {
+        let name = format!("{}/{}", served.facts.id, lake.name());
+        let health = lake.health();
+        let shown = format!("{} of {}", health.shown_url, health.operator);
+        let asked = tokio::time::timeout(PATIENCE, lake.check()).await;
+        match asked.unwrap_or_else(|_| Err(LakeError::Failed(format!("nothing in {} s", PATIENCE.as_secs())))) {
+            Ok(()) => lines.fine("lake", name, format!("{shown}: files of this network")),
+            Err(error @ LakeError::Foreign(_)) => {
+                lines.fail(
+                    "lake",
+                    name,
+                    format!("{shown}: {error}"),
+                    "the URL is of another network or no lake: correct it",
+                );
+            }
+            Err(error) => {
+                let todo = "history that the nodes have forgotten is not to be had from it: see that the URL is right";
+                lines.fail("lake", name, format!("{shown}: {error}"), todo);
+            }
+        }
+    }
+}
 
 /// Who a node says it is.
 #[derive(Deserialize)]
@@ -111,15 +145,15 @@ impl Asker<'_, SorobanNetwork> {
             Ok(Some(handed)) => handed,
             Ok(None) => {
                 let todo = "it announces ledgers before it has them: payments in them come late";
-                return self.fail("ledger", format!("{at} is its latest, and getLedgers has none of it"), todo);
+                return self.fail("newest", format!("{at} is its latest, and getLedgers has none of it"), todo);
             }
             Err(error) => {
                 let todo = "the node must answer getLedgers: without it nothing is seen";
-                return self.fail("ledger", format!("{at}: {error}"), todo);
+                return self.fail("newest", format!("{at}: {error}"), todo);
             }
         };
         let Ok(bytes) = STANDARD.decode(&handed.metadata_xdr) else {
-            return self.fail("ledger", format!("{at}: its XDR is no base64"), "what answers there is no stellar-rpc");
+            return self.fail("newest", format!("{at}: its XDR is no base64"), "what answers there is no stellar-rpc");
         };
         let size = bytes.len();
         let ledger = match Ledger::decode(&bytes) {
@@ -132,17 +166,17 @@ impl Asker<'_, SorobanNetwork> {
                         "if all nodes give such ledgers, upgrade this binary; else use another node"
                     }
                 };
-                return self.fail("ledger", format!("{at}: {error}"), todo);
+                return self.fail("newest", format!("{at}: {error}"), todo);
             }
         };
         let age = now.seconds_since(ledger.time());
         match evidence::verify(&self.network, ledger, None) {
-            Err(lie) => self.fail("ledger", lie.to_string(), "the node lies or is broken: use another"),
+            Err(lie) => self.fail("newest", lie.to_string(), "the node lies or is broken: use another"),
             Ok(verified) if verified.header.at.height != at || verified.header.at.hash != handed.hash => {
                 let is = verified.header.at;
                 let said =
                     format!("{at} {} was asked for and named; what came is {} {}", handed.hash, is.height, is.hash);
-                self.fail("ledger", said, "the node lies or is broken: use another");
+                self.fail("newest", said, "the node lies or is broken: use another");
             }
             Ok(verified) => {
                 let by = verified.attester.and_then(|attester| attester.organisation);
@@ -152,9 +186,9 @@ impl Asker<'_, SorobanNetwork> {
                     verified.applied.len()
                 );
                 if age > 60 {
-                    self.warn("ledger", said, "the node lags, or the network closes no ledgers");
+                    self.warn("newest", said, "the node lags, or the network closes no ledgers");
                 } else {
-                    self.fine("ledger", said);
+                    self.fine("newest", said);
                 }
             }
         }

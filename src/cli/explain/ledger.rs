@@ -1,6 +1,8 @@
 //! What the ledger knows: deposits with the terms they meet and miss, intents with what they lack, events told.
 
-use amn_core::block::{BlockRef, Header, Height, NetworkId};
+use std::time::Duration;
+
+use amn_core::block::{BlockRef, Header, Height, Inclusion, NetworkId, Operator, TransferId};
 use amn_core::confirmation::{Known, Policy, Require, Term, View, terms};
 use amn_core::deposit::{DepositStatus, Unmatched};
 use amn_core::intent::Status;
@@ -17,6 +19,9 @@ use super::report::Report;
 use super::shown;
 use crate::cli::office::Office;
 use crate::cli::thresholds::terms as in_words;
+
+/// Nodes are asked who attested a ledger, once; then the person hears the count alone.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The networks as they stand, and the way to everything else.
 pub struct Ledger<'a> {
@@ -101,6 +106,7 @@ impl<'a> Ledger<'a> {
         };
         let list = self.terms(deposit, &require);
         status(report, deposit, &require, grounds.settled_tip, &list);
+        self.attested(report, deposit, &grounds.operators).await;
         if let Some(intent) = intent.as_ref().filter(|_| deposit.late) {
             let by = intent.expires_at.map_or(0, |expires| deposit.block_time.seconds_since(expires));
             let words = match (deposit.accepted, by) {
@@ -126,6 +132,36 @@ impl<'a> Ledger<'a> {
         self.standing(report, network, Some(deposit.height)).await
     }
 
+    /// In words what stands behind a deposit, on networks whose blocks are attested.
+    async fn attested(&self, report: &mut Report, deposit: &Deposit, operators: &[Operator]) {
+        let Some(count) = deposit.attestations else { return };
+        let shown = match deposit.inclusion {
+            Inclusion::Proven => "is proven from the header of its own ledger",
+            Inclusion::Reported => "is what a node reported: its ledger does not prove it",
+        };
+        let given = match operators {
+            [] => "no operator's".to_owned(),
+            [one] => format!("the word of {one}"),
+            all => format!("the word of {}", all.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        let block = BlockRef { height: Height(deposit.height), hash: deposit.block_hash };
+        let index = u32::try_from(deposit.index).unwrap_or(u32::MAX);
+        let transfer = TransferId { tx: deposit.tx, kind: deposit.kind, index };
+        let names = match self.office.networks.get(&NetworkId::new(&deposit.network)) {
+            Some(served) => {
+                let asked = served.attested_by(transfer, block);
+                tokio::time::timeout(PATIENCE, asked).await.unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        let by = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        let words = format!(
+            "It {shown}; that the ledger is the network's is {given}, and validators of {count} organisation(s) built on \
+             it{by}."
+        );
+        report.say("evidence", &deposit.network, words);
+    }
+
     /// As `State::require_for` in the core: the tier by the larger of due and arrived, AND the intent's own terms.
     async fn require(&self, network: &str, deposit: &Deposit, intent: Option<&Intent>) -> Result<Require> {
         let held = thresholds::get(self.office.pool(), network).await?;
@@ -145,7 +181,19 @@ impl<'a> Ledger<'a> {
     }
 
     fn terms(&self, deposit: &Deposit, require: &Require) -> Vec<Term> {
-        let Some(network) = self.network(&deposit.network) else { return Vec::new() };
+        let known = Known {
+            height: Height(deposit.height),
+            time: deposit.block_time,
+            inclusion: deposit.inclusion,
+            operators: u32::try_from(deposit.operators).unwrap_or(u32::MAX),
+            attestations: deposit.attestations.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        };
+        self.terms_of(&deposit.network, &known, require)
+    }
+
+    /// Which terms are met, as the network stands.
+    pub fn terms_of(&self, network: &str, known: &Known, require: &Require) -> Vec<Term> {
+        let Some(network) = self.network(network) else { return Vec::new() };
         let Some((height, hash, time)) = network.tip else { return Vec::new() };
         let at = BlockRef { height: Height(height), hash };
         let view = View {
@@ -154,14 +202,7 @@ impl<'a> Ledger<'a> {
             safe: network.safe.map(|(height, _)| Height(height)),
             finalized: network.finalized.map(|(height, _)| Height(height)),
         };
-        let known = Known {
-            height: Height(deposit.height),
-            time: deposit.block_time,
-            inclusion: deposit.inclusion,
-            operators: u32::try_from(deposit.operators).unwrap_or(u32::MAX),
-            attestations: deposit.attestations.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
-        };
-        terms(require, &known, &view)
+        terms(require, known, &view)
     }
 
     /// An intent with everything that arrived for it.
@@ -280,7 +321,8 @@ pub fn watched(report: &mut Report, watch: &Watch) {
     );
 }
 
-fn waiting(term: &Term) -> String {
+/// A term that is not met, in words.
+pub fn waiting(term: &Term) -> String {
     match term.term {
         "tag" => format!("the network's word ({}; it says {})", term.required, term.actual),
         "inclusion" => format!("its inclusion to be {} (it is {})", term.required, term.actual),

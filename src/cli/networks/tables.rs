@@ -44,6 +44,7 @@ pub(super) fn list(page: &mut Page, networks: &[Value], silent: &[String]) {
 /// One network, its nodes, and what each was asked.
 pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
     list(page, std::slice::from_ref(network), silent);
+    family(page, &network["facts"]);
     recall(page, &network["recall"]);
     for node in array(&network["endpoints"]) {
         page.line("");
@@ -59,6 +60,7 @@ pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
         page.pairs(&[
             ("  kind", text(&node["kind"])),
             ("  order", text(&node["order"])),
+            ("  ledgers", reach(&node["reach"])),
             ("  breaker", format!("{}, opened {} times", text(&breaker["state"]), breaker["opened"])),
             ("  left alone", words(&breaker["methods"])),
             ("  doorbell", bell),
@@ -70,6 +72,37 @@ pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
             ("  distrusted", text(&node["distrusted"])),
         ]);
     }
+}
+
+/// What only the family knows of the network.
+fn family(page: &mut Page, facts: &Value) {
+    let names = |of: &Value| array(of).iter().map(text).collect::<Vec<_>>().join(", ");
+    let lakes =
+        array(&facts["lakes"]).iter().map(|lake| format!("{} ({})", text(&lake["name"]), text(&lake["shown_url"])));
+    if facts["passphrase"].is_string() {
+        page.line("");
+        page.pairs(&[
+            ("passphrase", text(&facts["passphrase"])),
+            ("protocol", format!("read up to {}", facts["protocol_max"])),
+            ("attested by", names(&facts["organisations"])),
+            ("lakes", lakes.collect::<Vec<_>>().join(", ")),
+        ]);
+    }
+}
+
+/// Which ledgers a node holds, and what its network speaks.
+fn reach(reach: &Value) -> String {
+    let (Some(oldest), Some(latest)) = (reach["oldest"].as_u64(), reach["latest"].as_u64()) else {
+        return String::new();
+    };
+    let mut said = format!("{oldest} to {latest}");
+    if let Some(kept) = reach["retention"].as_u64() {
+        let _ = write!(said, ", of {kept} that it keeps");
+    }
+    if let Some(protocol) = reach["protocol"].as_u64() {
+        let _ = write!(said, "; protocol {protocol}");
+    }
+    said
 }
 
 /// What reading blocks once more has shown.

@@ -33,13 +33,13 @@ pub async fn number(pool: &PgPool, most: u32) -> Result<Numbered, sqlx::Error> {
     let numbered = sqlx::query!(
         "
         with batch as (
-          select e.id, coalesce(e.tenant_id, '') as tenant_id, e.created_at, e.sequence
+          select e.id, coalesce(e.tenant_id, '') as tenant_id, e.created_at, e.sequence, e.ordinal
           from amn.event e
           where e.feed_number is null
-          order by e.created_at, e.sequence, e.id
+          order by e.created_at, e.sequence, e.ordinal, e.id
           limit $1
         ), placed as (
-          select b.id, b.tenant_id, row_number() over (partition by b.tenant_id order by b.created_at, b.sequence, b.id) as place
+          select b.id, b.tenant_id, row_number() over (partition by b.tenant_id order by b.created_at, b.sequence, b.ordinal, b.id) as place
           from batch b
         ), counted as (
           select p.tenant_id, count(*) as count from placed p group by p.tenant_id

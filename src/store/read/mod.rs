@@ -1,5 +1,6 @@
 //! Reading for people and for the API: never locks, never decides.
 
+pub mod contract_events;
 pub mod deposits;
 pub mod explain;
 pub mod intents;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use amn_scanner::stage::anvil::{Anvil, Rules};
 use amn_scanner::stage::contracts;
 use serde_json::{Value, json};
 
@@ -101,4 +102,15 @@ async fn a_database_that_is_away_for_a_while_loses_nothing() {
     play.daemon.restart().await.unwrap();
     play.mine(3).await;
     assert_eq!(play.told(&intents[1]), ["payment.detected", "payment.confirmed"]);
+}
+
+#[tokio::test]
+async fn a_chain_in_a_box_leaves_nothing_on_the_disk() {
+    let chain = Anvil::start(Rules::default()).await.unwrap();
+    let states = chain.states().to_owned();
+    // More than it keeps in memory.
+    chain.rpc("anvil_mine", json!(["0x800"])).await.unwrap();
+    assert!(states.is_dir(), "it is told where to lay its states down");
+    drop(chain);
+    assert!(!states.exists());
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amn_core::block::NetworkId;
 use amn_rpc::install_crypto;
 use amn_scanner::api::AppState;
-use amn_scanner::clock::{Clock as _, SeededIds};
+use amn_scanner::clock::SeededIds;
 use amn_scanner::config::Config;
 use amn_scanner::daemon::{Door, guard_policy};
 use amn_scanner::networks::Networks;

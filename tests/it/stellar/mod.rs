@@ -1,6 +1,8 @@
 //! Stellar through the whole pipeline: real ledgers, liars, clawbacks, crashes, and nodes that forget.
 
+mod branches;
 mod clawback;
+mod contract;
 mod crash;
 mod forgets;
 mod ground;

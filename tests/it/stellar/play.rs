@@ -29,6 +29,8 @@ pub struct Setting {
     pub require: &'static str,
     /// More lines for `[webhooks]`.
     pub webhooks: &'static str,
+    /// More lines at the end.
+    pub rest: String,
     /// What stands between the daemon and the receiver: given the receiver's address, the URL to send to.
     pub receiver_url: Option<fn(&str) -> String>,
 }
@@ -37,7 +39,7 @@ impl Default for Setting {
     fn default() -> Self {
         let mut history = ground::history();
         history.pass(3);
-        Self { history, require: ground::TWO, webhooks: "", receiver_url: None }
+        Self { history, require: ground::TWO, webhooks: "", rest: String::new(), receiver_url: None }
     }
 }
 
@@ -81,9 +83,11 @@ impl StellarPlay {
             name = "beta"
             url = "{beta}"
             operator = "beta"
+            {rest}
             "#,
             db = db.url,
             webhooks = setting.webhooks,
+            rest = setting.rest,
             network = ground::NETWORK,
             file = file.display(),
             alpha = nodes[0].url(),

@@ -217,24 +217,59 @@ async fn a_ledger_that_one_operator_gives_unreadably_is_read_from_another() {
     }
 }
 
+impl Tip {
+    /// These nodes are gone until nobody asks them any more, and come back as nodes of another network.
+    async fn comes_back_as_another(&mut self, which: &[usize]) {
+        for node in which {
+            self.nodes[*node].fault(Fault::GatewayTimeout);
+        }
+        for _ in 0..10 {
+            self.nodes[0].history().pass(1);
+            self.scene.catch_up().await;
+        }
+        for node in which {
+            self.nodes[*node].heal();
+            self.nodes[*node].fault(Fault::Passphrase("Test SDF Network ; September 2015".to_owned()));
+        }
+        self.pay();
+        self.scene.time.advance(DISTRUST_PASSES);
+    }
+}
+
 #[tokio::test]
 async fn nodes_that_come_back_as_another_network_are_a_hard_stop() {
     let mut tip = Tip::new().await;
-    for node in &tip.nodes {
-        node.fault(Fault::Queue);
-    }
-    tip.scene.catch_up().await;
-    for node in &tip.nodes {
-        node.heal();
-        node.fault(Fault::Passphrase("Test SDF Network ; September 2015".to_owned()));
-    }
-    tip.pay();
+    tip.comes_back_as_another(&[0, 1]).await;
     let stood = tip.scene.db.tip().await;
     let mut last = Outcome::Idle;
     for _ in 0..5 {
         last = tip.scene.catch_up().await;
     }
-    assert_eq!(tip.scene.db.tip().await, stood, "{last:?}: nothing of another network is read");
-    assert_eq!(tip.scene.db.deposits().await, 0);
-    println!("another passphrase: {last:?}, {:?}", tip.scene.distrusted());
+    assert_eq!(last, Outcome::Halted, "{}", tip.scene.log.text());
+    let (reason, detail) = tip.scene.db.halted().await.unwrap();
+    assert!(reason == "unsupported" && detail.contains("Test SDF Network"), "{reason}: {detail}");
+    assert_eq!((tip.scene.db.tip().await, tip.scene.db.deposits().await), (stood, 0));
+
+    tip.heals();
+    tip.scene.resume().await;
+    tip.confirmed("the right network again").await;
+}
+
+#[tokio::test]
+async fn one_node_that_comes_back_as_another_network_is_named_and_not_asked() {
+    for changed in 0..2 {
+        let mut tip = Tip::new().await;
+        tip.comes_back_as_another(&[changed]).await;
+        for _ in 0..3 {
+            tip.nodes[0].history().pass(1);
+            tip.scene.catch_up().await;
+        }
+        assert_eq!(tip.scene.db.halted().await, None);
+        let distrusted = tip.scene.distrusted();
+        let reason = distrusted[changed].as_deref().unwrap_or_default();
+        assert!(reason.contains("Test SDF Network") && distrusted[1 - changed].is_none(), "{distrusted:?}");
+        assert!(tip.scene.db.events(tip.intent).await.len() < 2, "one operator is left, and two are asked for");
+        tip.heals();
+        tip.confirmed(&format!("node {changed} is of the right network again")).await;
+    }
 }

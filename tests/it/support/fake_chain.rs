@@ -8,10 +8,12 @@ use amn_core::block::{
     TransferId,
 };
 use amn_core::confirmation::{Policy, Require};
+use amn_core::contract::{ContractEvent, Topic};
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts, SharedFacts};
 use amn_core::source::{ChainSource, Coverage, Head, Identity, Position, Segment, SourceError, Voucher, Watch};
 use amn_core::timestamp::Timestamp;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub const COIN: &str = "fake:1/coin:usd";
@@ -54,6 +56,26 @@ pub fn pays(tx: &str, to: &str, amount: u128) -> Transfer {
         reference: None,
         amount: Amount::new(amount),
     }
+}
+
+/// A contract says something: transaction name, contract, topic, data.
+pub fn says(tx: &str, contract: &str, topic: &str, data: Value) -> ContractEvent {
+    ContractEvent {
+        tx: Hash(Sha256::digest(tx.as_bytes()).into()),
+        operation: 0,
+        index: 0,
+        ordinal: 0,
+        contract: Address::new(contract),
+        topics: vec![Topic { spelled: Some(format!("symbol:{topic}").into()), shown: Value::from(topic) }],
+        data,
+    }
+}
+
+/// As a family does: what nobody waits for is left out.
+fn only_watched(block: &mut Block, watch: &Watch) {
+    block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
+    let heard = |e: &ContractEvent| watch.contract(e.contract.as_str().as_bytes()).iter().any(|p| p.matches(&e.topics));
+    block.contract_events.retain(heard);
 }
 
 #[derive(Debug)]
@@ -99,13 +121,18 @@ impl FakeChain {
 
     /// One more block with these transfers; its height.
     pub fn mine(&self, transfers: Vec<Transfer>) -> u64 {
+        self.mine_saying(transfers, Vec::new())
+    }
+
+    /// The same, in which contracts say these things.
+    pub fn mine_saying(&self, transfers: Vec<Transfer>, contract_events: Vec<ContractEvent>) -> u64 {
         let mut world = self.world();
         let height = world.blocks.len() as u64;
         let parent = world.blocks.last().map_or(Hash([0; 32]), |block| block.header.at.hash);
         let mut digest = Sha256::new();
         digest.update(parent.0);
         digest.update(world.salt.to_be_bytes());
-        digest.update(format!("{transfers:?}"));
+        digest.update(format!("{transfers:?}{contract_events:?}"));
         let hash = Hash(digest.finalize().into());
         let time = Timestamp::from_millis(1_700_000_000_000 + BLOCK_MS * i64::try_from(height).unwrap());
         let header = Header { at: BlockRef { height: Height(height), hash }, parent, time };
@@ -113,6 +140,7 @@ impl FakeChain {
             header,
             transfers,
             takebacks: Vec::new(),
+            contract_events,
             observations: Vec::new(),
             evidence: Evidence::default(),
         });
@@ -222,10 +250,10 @@ impl ChainSource for FakeChain {
         let mut blocks = Vec::new();
         for height in on.tip.height.0 + 1..=end.0 {
             let mut block = world.at(Height(height))?.clone();
-            block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
+            only_watched(&mut block, watch);
             block.evidence =
                 Evidence { inclusion: Inclusion::Proven, operators: operators.clone(), attestations: None };
-            if !listed || !block.transfers.is_empty() {
+            if !listed || !block.transfers.is_empty() || !block.contract_events.is_empty() {
                 blocks.push(block);
             }
         }
@@ -280,7 +308,7 @@ impl ChainSource for FakeChain {
         let world = self.world();
         world.up()?;
         let mut block = world.at(height)?.clone();
-        block.transfers.retain(|t| watch.tokens(t.to.as_str().as_bytes()));
+        only_watched(&mut block, watch);
         let by = world.operators.iter().find(|operator| not_by != Some(operator)).or(not_by);
         block.evidence =
             Evidence { inclusion: Inclusion::Proven, operators: by.into_iter().cloned().collect(), attestations: None };

@@ -113,6 +113,7 @@ pub(super) async fn internal_transfers(
         header: read.header.header(),
         transfers: transfers.collect(),
         takebacks: Vec::new(),
+        contract_events: Vec::new(),
         observations: Vec::new(),
         evidence: Evidence {
             inclusion: Inclusion::Reported,

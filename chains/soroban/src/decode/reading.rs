@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use amn_core::block::{Address, AssetId, Kind, Observation, Reference, Takeback, Transfer, TransferId, TxHash};
+use amn_core::contract::ContractEvent;
 use amn_core::money::Amount;
 use amn_core::source::Watch;
 use stellar_xdr::{Asset, ClaimableBalanceId};
@@ -24,6 +25,9 @@ pub struct Reading<'a> {
     watch: &'a Watch,
     pub transfers: Vec<Transfer>,
     pub takebacks: Vec<Takeback>,
+    pub contract_events: Vec<ContractEvent>,
+    /// Contract events so far, whoever listens.
+    pub emitted: u32,
     pub observations: Vec<Observation>,
     spam: usize,
     /// Claimable balances made in this ledger: what they hold is proven while we remember it.
@@ -75,6 +79,8 @@ impl<'a> Reading<'a> {
             watch,
             transfers: Vec::new(),
             takebacks: Vec::new(),
+            contract_events: Vec::new(),
+            emitted: 0,
             observations: Vec::new(),
             spam: 0,
             created: HashMap::new(),

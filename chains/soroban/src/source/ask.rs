@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use stellar_xdr::{LedgerHeaderHistoryEntry, Limits, ReadXdr};
 
+use super::BODY_MAX;
 use super::memory::{Memory, Range};
 use super::trouble::Trouble;
 use super::wire::{WireHealth, WireLedger, WireLedgers, WireNetwork};
@@ -69,6 +70,7 @@ impl Ask<'_> {
     pub async fn page(&self, first: u32, count: u32) -> Result<Answer, Trouble> {
         let params = json!({ "startLedger": first, "pagination": { "limit": count } });
         let error = match self.endpoint.call("getLedgers", &params).await {
+            Ok(answer) if answer.raw().len() > BODY_MAX => RpcError::Split { hint: None },
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
@@ -104,9 +106,8 @@ impl Ask<'_> {
             return Err(Trouble::NotYet(format!("its newest ledger is {}", range.latest)));
         }
         let answer = self.page(sequence, 1).await?;
-        let header = match read_header(&answer, sequence)? {
-            Some(header) => header,
-            None => return Err(self.why_not(sequence, "a page without it".to_owned()).await),
+        let Some(header) = read_header(&answer, sequence)? else {
+            return Err(self.why_not(sequence, "a page without it".to_owned()).await);
         };
         self.memory.says(self.endpoint, [header]);
         self.endpoint.report_block(at.0);
@@ -160,7 +161,8 @@ pub fn header_entry(ledger: &WireLedger<'_>) -> Result<Option<LedgerHeaderHistor
 /// The bytes that a text in base64 stands for, at most so many.
 pub fn base64_of(text: &str, max: usize, sequence: u32) -> Result<Vec<u8>, Trouble> {
     if text.len() / 4 * 3 > max.saturating_add(3) {
-        return Err(Trouble::Lie(format!("a part of ledger {sequence} of over {max} bytes")));
+        // Either it is nonsense, or ledgers have outgrown this binary: who else says the same tells which.
+        return Err(Trouble::Undecodable(format!("a part of ledger {sequence} of over {max} bytes")));
     }
     STANDARD.decode(text).map_err(|_| Trouble::Lie(format!("a part of ledger {sequence} is no base64")))
 }

@@ -124,6 +124,10 @@ impl Count {
 }
 
 impl Counted {
+    pub fn who(&self, block: BlockRef) -> BTreeSet<Arc<str>> {
+        self.of(block).who
+    }
+
     fn of(&self, block: BlockRef) -> Count {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&block).cloned().unwrap_or_else(|| Count { who: BTreeSet::new(), through: block })

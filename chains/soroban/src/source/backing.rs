@@ -37,7 +37,7 @@ pub struct Backed {
 
 impl Shared {
     /// How many organisations must have built on a ledger; `None` where the network names none.
-    fn organisations_asked(&self) -> Option<u32> {
+    pub fn organisations_asked(&self) -> Option<u32> {
         let known = self.network.organisations.count().min(ORGANISATIONS);
         u32::try_from(known).ok().filter(|asked| *asked > 0)
     }
@@ -55,7 +55,7 @@ impl Shared {
             match self.compare(&other, on, shown).await {
                 Ok(Word::Same(count)) => {
                     let operators = BTreeSet::from([other.operator().clone()]);
-                    self.contradicted(&asked.against, by, &other);
+                    contradicted(&asked.against, by, &other);
                     self.memory.heard();
                     return Ok(Backed { count, operators, alone: false });
                 }
@@ -68,10 +68,18 @@ impl Shared {
         }
         let attested = self.organisations_asked().map_or(0, |asked| shown.attested_to(asked));
         if attested > 0 {
+            let highest = Height(on.height.0.saturating_add(attested as u64));
+            for (other, there) in asked.against.iter().filter(|(_, there)| there.at.height <= highest) {
+                other.distrust(format!(
+                    "it has ledger {} {}; validators built on another",
+                    there.at.height, there.at.hash
+                ));
+            }
             return Ok(Backed { count: attested, operators: BTreeSet::new(), alone: false });
         }
         if let Some((other, there)) = asked.against.first() {
-            return self.contested(by, shown, other, *there).await.map(|()| whole);
+            let count = usize::try_from(there.at.height.above(on.height)).unwrap_or(usize::MAX);
+            return self.contested(by, shown, other, *there).await.map(|()| Backed { count, ..whole });
         }
         if asked.behind == 0 && asked.silent.is_empty() && asked.pruned > 0 {
             // History that nobody else keeps. It must lead to what is backed, or nothing in it ever settles.
@@ -101,18 +109,6 @@ impl Shared {
             count.checked_sub(1).and_then(|place| shown.blocks.get(place)).is_some_and(|b| b.header.at == there.at);
         self.pool.note_said(other, there.at, None);
         Ok(if same { Word::Same(count) } else { Word::Other(there) })
-    }
-
-    /// Two operators have one ledger: whoever has another there stands alone, unless others stand with it.
-    fn contradicted(&self, against: &[(Arc<Endpoint>, Header)], by: &Endpoint, and: &Endpoint) {
-        let operators: BTreeSet<&Operator> = against.iter().map(|(endpoint, _)| endpoint.operator()).collect();
-        if operators.len() > 1 {
-            return;
-        }
-        for (endpoint, there) in against {
-            let (height, hash, by, and) = (there.at.height, there.at.hash, by.operator(), and.operator());
-            endpoint.distrust(format!("it has ledger {height} {hash}; {by} and {and} have another there"));
-        }
     }
 
     /// Somebody has another ledger where this endpoint has one, and nobody else stands behind either.
@@ -146,8 +142,9 @@ impl Shared {
     pub async fn arbitrate(&self, contested: BlockRef) -> bool {
         let mut opinions: Vec<(Arc<Endpoint>, BlockRef)> = Vec::new();
         for endpoint in self.endpoints() {
-            match self.ask(&endpoint).header_once(contested.height).await {
-                Ok(header) => opinions.push((endpoint, header.at)),
+            // What it said before may have been another machine's mistake.
+            match self.ask(&endpoint).header(contested.height).await {
+                Ok((header, _)) => opinions.push((endpoint, header.at)),
                 Err(Trouble::Lie(why)) => endpoint.distrust(why),
                 Err(_) => {}
             }
@@ -193,6 +190,18 @@ impl Shared {
             }
         }
         if attested.len() == 1 { attested.pop_first() } else { None }
+    }
+}
+
+/// Two operators have one ledger: whoever has another there stands alone, unless others stand with it.
+fn contradicted(against: &[(Arc<Endpoint>, Header)], by: &Endpoint, and: &Endpoint) {
+    let operators: BTreeSet<&Operator> = against.iter().map(|(endpoint, _)| endpoint.operator()).collect();
+    if operators.len() > 1 {
+        return;
+    }
+    for (endpoint, there) in against {
+        let (height, hash, by, and) = (there.at.height, there.at.hash, by.operator(), and.operator());
+        endpoint.distrust(format!("it has ledger {height} {hash}; {by} and {and} have another there"));
     }
 }
 

@@ -6,13 +6,15 @@
 use amn_core::block::{BlockRef, Header, Height};
 use amn_core::source::{Segment, Watch};
 
+use super::backing::Backed;
 use super::page::{self, Shown, Stock, Wanted};
 use super::trouble::{Trouble, Verdict};
-use super::{Shared, number};
+use super::{Shared, number, settle_accounts};
 use crate::lake::Lake;
 
-/// Ledgers read from a lake at a time: two full rounds of files on their way, and one look at a node for the last.
-const LAKE_PAGE: u32 = 16;
+/// Ledgers read from a lake at a time: four rounds of files on their way, 4 MB on the public network, and one look at
+/// the nodes for the last of them. Opening them keeps other networks waiting for a third of a second.
+const LAKE_PAGE: u32 = 32;
 
 /// So far behind, lakes are asked first: for an hour and a half of the public network nodes send 1.3 GB, a lake a
 /// tenth of it, and what providers count is requests to nodes.
@@ -37,22 +39,49 @@ impl Shared {
             let read = async {
                 let shown = self.read_lake(lake, Some(on), on.height.next(), up_to, LAKE_PAGE, watch).await?;
                 let backed = self.backed(lake.endpoint(), on, &shown).await?;
+                let backed = self.not_by_the_lake_alone(backed, on, up_to, &shown)?;
                 Ok((shown, backed))
             };
             match Box::pin(read).await {
                 Ok((shown, backed)) => {
+                    lake.served();
                     let alone = backed.alone;
                     if let Some(segment) = self.segment(on, shown, backed, lake.operator(), watch) {
                         if !alone {
-                            self.settle_accounts(verdict, &segment);
+                            settle_accounts(verdict, &segment);
                         }
                         return Some(segment);
                     }
                 }
-                Err(trouble) => verdict.add(lake.endpoint(), trouble),
+                Err(trouble) => {
+                    lake.disappointed();
+                    verdict.add(lake.endpoint(), trouble);
+                }
             }
         }
         None
+    }
+
+    /// Whoever writes files can write a chain of them that proves itself in every respect. Where the network names its
+    /// validators, some of them must have built on it: a single node is chosen for its word, a lake for its disks.
+    fn not_by_the_lake_alone(
+        &self,
+        backed: Backed,
+        on: BlockRef,
+        up_to: Height,
+        shown: &Shown,
+    ) -> Result<Backed, Trouble> {
+        let Some(asked) = self.organisations_asked().filter(|_| backed.alone) else { return Ok(backed) };
+        let count = shown.attested_to(asked);
+        if count > 0 {
+            return Ok(Backed { count, alone: false, ..backed });
+        }
+        let all = shown.blocks.len() as u64;
+        let (first, last) = (on.height.next(), Height(on.height.0.saturating_add(all)));
+        let what = format!("no operator and no {asked} organisations stand behind its ledgers {first} to {last}");
+        // Its newest ones have nothing above them: that is where it ends.
+        let ends = all < u64::from(LAKE_PAGE) && last < up_to;
+        Err(if ends { Trouble::Pruned(format!("{what}, where it ends")) } else { Trouble::Disagree(what) })
     }
 
     /// One ledger from the first lake that has it, and who keeps that lake.

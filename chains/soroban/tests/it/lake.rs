@@ -321,3 +321,43 @@ fn a_lake_shows_no_more_of_its_address_than_scheme_and_host() {
     assert!(shown.contains("https://lake.example") && !shown.contains("sekret"), "{shown}");
     assert_eq!(at("file:///srv/lake").health().shown_url, "file://");
 }
+
+/// Files as others write them: by zstd 1.5.4, from a stream at its usual level with a sum, and at level 19 with the
+/// length of its content instead.
+#[tokio::test]
+async fn files_that_others_compressed_are_read() {
+    let shape = Shape { ledgers_per_batch: 3, batches_per_partition: 10 };
+    for bytes in [&include_bytes!("lake/1002-1004.level-3.zst")[..], include_bytes!("lake/1002-1004.level-19.zst")] {
+        let folder = tempfile::tempdir().unwrap();
+        made::write_manifest(folder.path(), PASSPHRASE, shape).unwrap();
+        made::put(folder.path(), shape, 1_002, bytes).unwrap();
+        let ledgers = in_folder(folder.path()).ledgers(1_002, 1_004, 8).await.unwrap();
+        assert_eq!(sequences(&ledgers), [1_002, 1_003, 1_004]);
+        assert!(ledgers.windows(2).all(|two| two[1].parent() == two[0].at()));
+    }
+}
+
+#[tokio::test]
+async fn real_ledgers_of_the_public_network_come_out_of_a_file_as_they_went_in() {
+    for name in ["57500008", "63092988", "63092990"] {
+        let Some(bytes) = crate::support::real(&format!("pubnet-ledger-{name}.xdr.gz")) else { return };
+        let sequence: u32 = name.parse().unwrap();
+        let folder = folder_of(&[(sequence, bytes.clone())].into(), Shape::PUBLIC);
+        let ledgers = in_folder(folder.path()).ledgers(sequence, sequence, 1).await.unwrap();
+        assert_eq!(ledgers, [Ledger::decode(&bytes).unwrap()]);
+    }
+}
+
+#[tokio::test]
+#[ignore = "it measures: cargo test --release -p amn-soroban -- --ignored --nocapture measure"]
+async fn measure_what_it_costs_to_take_a_ledger_out_of_its_file() {
+    let Some(bytes) = crate::support::real("pubnet-ledger-63092990.xdr.gz") else { return };
+    let folder = folder_of(&[(63_092_990, bytes.clone())].into(), Shape::PUBLIC);
+    let packed = fs::metadata(folder.path().join(Shape::PUBLIC.path(63_092_990))).unwrap().len();
+    let lake = in_folder(folder.path());
+    let begin = std::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(lake.ledgers(63_092_990, 63_092_990, 1).await.unwrap().len(), 1);
+    }
+    println!("{} KiB packed, {} KiB unpacked: {:?} a ledger", packed >> 10, bytes.len() >> 10, begin.elapsed() / 100);
+}

@@ -102,7 +102,7 @@ async fn one_ledger_is_read_once_more_from_somebody_else() {
     for turn in 0..4 {
         let block = stand.source.reread(closed.at.height, read_by, turn, &shop()).await.unwrap();
         assert_eq!((block.header.at, &block.evidence.operators), (closed.at, &operators(&["b"])));
-        assert_eq!((paid(&[block.clone()]), block.evidence.attestations), (vec![7_000_000], Some(2)));
+        assert_eq!((paid(std::slice::from_ref(&block)), block.evidence.attestations), (vec![7_000_000], Some(2)));
     }
     let at = segment.tip.at;
     assert!(matches!(stand.source.balances(&[], at).await, Err(SourceError::Unsupported(_))));

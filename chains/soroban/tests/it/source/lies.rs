@@ -3,7 +3,7 @@
 use amn_core::block::BlockRef;
 use amn_core::source::{ChainSource as _, Position, SourceError};
 use amn_soroban::testkit::tamper::{ALL, Must, Victim, victim};
-use amn_soroban::testkit::{Fault, Token};
+use amn_soroban::testkit::{Fault, Node, Token};
 use stellar_xdr::Asset;
 
 use super::stand::*;
@@ -80,7 +80,7 @@ async fn whatever_one_does_to_a_ledger_nobody_is_paid_by_it_and_the_other_is_rea
             Must::Refused(_) => {
                 assert_eq!((tip, amounts), (stand.at(1_012), honest.clone()), "{name}");
                 // Another sequence is a hole in the page, and no more than that.
-                assert!(!stand.distrusted("a").is_empty() || name == "sequence", "{name}");
+                assert!(!stand.distrusted("a").is_empty() || name.starts_with("sequence"), "{name}");
             }
             Must::Harmless(_) => assert_eq!((tip, amounts), (stand.at(1_012), honest.clone()), "{name}"),
             // Another ledger than the network's. It may be that nobody can tell here, and nothing moves.
@@ -119,7 +119,7 @@ async fn a_ledger_that_decodes_nowhere_halts_the_network_as_behind_the_protocol(
         assert!(matches!(error, SourceError::Unsupported(_)), "{error}");
         assert!(stand.trusted());
         // The binary is replaced, here: the nodes are. Nothing was lost.
-        stand.nodes.iter().for_each(|node| node.heal());
+        stand.nodes.iter().for_each(Node::heal);
         assert_eq!(stand.on(1_007).await.unwrap().tip.at, stand.at(1_010));
     }
 }

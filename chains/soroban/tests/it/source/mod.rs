@@ -5,6 +5,7 @@ mod evidence;
 mod following;
 mod history;
 mod identity;
+mod lakes;
 mod lies;
 mod stand;
 mod tip;
