@@ -92,10 +92,11 @@ const STEP: Duration = Duration::from_secs(4);
 pub async fn play(case: Case, stand: Stand) -> Came {
     let mut play = Play::begin(case, stand).await;
     match case.story {
-        Story::History => Box::pin(play.history()).await,
-        Story::Tokens | Story::Native | Story::Balances => Box::pin(play.tip()).await,
+        Story::History => play.history().await,
+        Story::Tokens | Story::Native | Story::Balances => play.tip().await,
     }
-    play.end().await
+    // It holds the whole house.
+    Box::pin(play.end()).await
 }
 
 struct Play {
