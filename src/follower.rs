@@ -224,7 +224,8 @@ impl<S: ChainSource> Follower<S> {
         let behind = vouchers.iter().filter(|voucher| voucher.block == at.at).count();
         let asked = usize::try_from(facts.rewind_operators).unwrap_or(usize::MAX);
         if facts.instant_finality && self.parts.start.is_none() && behind < asked {
-            let text = format!("{behind} of {asked} operators have block {}, where the ledger should begin", at.at.height);
+            let text =
+                format!("{behind} of {asked} operators have block {}, where the ledger should begin", at.at.height);
             return Err(SourceError::NotYet(text).into());
         }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");

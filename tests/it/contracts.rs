@@ -243,7 +243,8 @@ async fn a_past_is_wished_for_only_where_it_is_known_to_be_covered() {
     let facts = crate::support::fake_chain::facts("fake", crate::support::scene::usual());
     amn_scanner::store::network::register(&db.pool, "fake", &facts, None).await.unwrap();
     let wish = Wish { since: Some(Height(5)), ..everything("K", "seller") };
-    let register = async |begins| listeners::register(&db.pool, &facts.id, std::slice::from_ref(&wish), begins, NOW).await;
+    let register =
+        async |begins| listeners::register(&db.pool, &facts.id, std::slice::from_ref(&wish), begins, NOW).await;
     assert!(matches!(register(None).await, Err(ListenError::NoLedger { .. })), "it would begin at the head");
     assert!(matches!(register(Some(Height(5))).await, Err(ListenError::BeforeTheLedger { .. })));
     register(Some(Height(4))).await.unwrap();

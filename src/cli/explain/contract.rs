@@ -51,7 +51,9 @@ async fn one(ledger: &Ledger<'_>, report: &mut Report, said: &Said) -> Result<()
             }
         }
         DepositStatus::Retracted => "Its block left the chain before it settled: nobody was told.".to_owned(),
-        DepositStatus::Reversed => format!("Its block left the chain: {tenant} was told of it, and that it was undone."),
+        DepositStatus::Reversed => {
+            format!("Its block left the chain: {tenant} was told of it, and that it was undone.")
+        }
     };
     report.say(said.status.as_str(), network, words);
     let mut row = ledger.office.get(&format!("/v1/contract-events/{}", said.id)).await?;

@@ -54,7 +54,8 @@ impl Report {
             "findings": self.findings,
             "subject": { "kind": self.subject.0, "value": self.subject.1 },
         });
-        for kind in ["contract_events", "deposits", "events", "intents", "moves", "networks", "observations", "watches"] {
+        for kind in ["contract_events", "deposits", "events", "intents", "moves", "networks", "observations", "watches"]
+        {
             all[kind] = self.rows.get(kind).cloned().unwrap_or_default().into();
         }
         all

@@ -23,8 +23,14 @@ const WRONG_IN_WATCH: &[(&str, &str)] = &[
         "network = \"n\"\ncontract = \"C\"\ntenant = \"a\"\ntopics = []",
         "topics: must be 1 to 50 patterns, each a list of segments; found 0",
     ),
-    ("network = \"n\"\ncontract = \"C\"\ntenant = \"a\"\nsince = 0", "since: must be a whole number from 1 to 4294967295; found 0"),
-    ("network = \"n\"\ncontract = \"C\"\ntenant = \"a\"\ntopic = [[]]", "topic: is not a known key; did you mean topics?"),
+    (
+        "network = \"n\"\ncontract = \"C\"\ntenant = \"a\"\nsince = 0",
+        "since: must be a whole number from 1 to 4294967295; found 0",
+    ),
+    (
+        "network = \"n\"\ncontract = \"C\"\ntenant = \"a\"\ntopic = [[]]",
+        "topic: is not a known key; did you mean topics?",
+    ),
 ];
 
 #[test]
@@ -33,8 +39,14 @@ fn every_wrong_value_of_a_listener_is_named() {
         let said = problems(&format!("[[watch.contract]]\n{lines}"), &[]);
         assert!(said.contains(expected), "{lines}\nsaid: {said}\nexpected: {expected}");
     }
-    let long = format!("[[watch.contract]]\nnetwork = \"n\"\ncontract = \"C\"\ntenant = \"a\"\ntopics = [[{}]]", "\"*\",".repeat(17));
-    assert!(problems(&long, &[]).contains("amn.toml:5:10: watch.contract[0].topics: must be patterns of at most 16 segments; found 17"));
+    let long = format!(
+        "[[watch.contract]]\nnetwork = \"n\"\ncontract = \"C\"\ntenant = \"a\"\ntopics = [[{}]]",
+        "\"*\",".repeat(17)
+    );
+    assert!(
+        problems(&long, &[])
+            .contains("amn.toml:5:10: watch.contract[0].topics: must be patterns of at most 16 segments; found 17")
+    );
 }
 
 #[test]

@@ -29,7 +29,9 @@ pub enum ListenError {
     #[error("{place}: since = {since} must lie above {start}, where the ledger of {network} begins")]
     BeforeTheLedger { place: String, since: Height, start: Height, network: NetworkId },
     /// Name where the ledger begins: it has none yet, and would begin at the head of its chain.
-    #[error("{place}: since = {since} lies in the past of {network}, which has no ledger yet: name a start = {{ height, hash }} below it in [networks.{network}]")]
+    #[error(
+        "{place}: since = {since} lies in the past of {network}, which has no ledger yet: name a start = {{ height, hash }} below it in [networks.{network}]"
+    )]
     NoLedger { place: String, since: Height, network: NetworkId },
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -45,7 +45,8 @@ fn funded(contract: Place, invoice: &str) -> ContractEvent {
 fn an_escrows_word_is_read_with_its_topics_and_sorted_data() {
     let mut scene = scene(26);
     let watch = listening(&[&["symbol:escrow_funded", "*", "symbol:INV1001", "**"]]);
-    let call = Tx::of(PAYER).call(vec![funded(ESCROW, "INV1000"), funded(ESCROW, "INV1001"), funded(THEIRS, "INV1001")]);
+    let call =
+        Tx::of(PAYER).call(vec![funded(ESCROW, "INV1000"), funded(ESCROW, "INV1001"), funded(THEIRS, "INV1001")]);
     let block = heard(&mut scene, &watch, &[call]);
     assert_eq!(
         said(&block),
@@ -72,7 +73,8 @@ fn a_failed_call_says_nothing() {
 #[test]
 fn an_event_without_topics_is_heard_by_whoever_listens_to_everything_and_by_whoever_listens_to_just_that() {
     let mut scene = scene(26);
-    let call = || Tx::of(PAYER).call(vec![by(ESCROW, Vec::new(), ScVal::U32(7)), by(ESCROW, vec![symbol("a")], ScVal::Void)]);
+    let call =
+        || Tx::of(PAYER).call(vec![by(ESCROW, Vec::new(), ScVal::U32(7)), by(ESCROW, vec![symbol("a")], ScVal::Void)]);
     let none: &[&str] = &[];
     assert_eq!(said(&heard(&mut scene, &listening(&[none]), &[call()])), [(0, json!([]), json!(7))]);
     assert_eq!(said(&heard(&mut scene, &listening(&[&["**"]]), &[call()])).len(), 2);
@@ -86,7 +88,10 @@ fn a_text_is_no_symbol_though_both_are_shown_alike() {
         by(ESCROW, vec![string("funded")], ScVal::U32(1)),
         by(ESCROW, vec![symbol("funded")], ScVal::U32(2)),
     ]);
-    assert_eq!(said(&heard(&mut scene, &listening(&[&["symbol:funded"]]), &[call])), [(1, json!(["funded"]), json!(2))]);
+    assert_eq!(
+        said(&heard(&mut scene, &listening(&[&["symbol:funded"]]), &[call])),
+        [(1, json!(["funded"]), json!(2))]
+    );
 }
 
 #[test]
