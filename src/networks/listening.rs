@@ -23,10 +23,9 @@ impl Networks {
             let enabled = config.networks.get(&watch.network).map(|network| network.enabled);
             match (enabled, self.0.get_mut(&watch.network)) {
                 (None, _) => problems.push(at(&format!("network: there is no [networks.{}]", watch.network))),
-                // A network that is not followed hears nothing, of its contracts neither.
-                (Some(false), _) => {}
-                // It was not built, which was told.
-                (Some(true), None) => {}
+                // A network that is not followed hears nothing, of its contracts neither. One that should be and is
+                // not there could not be built, which was told.
+                (Some(false), _) | (Some(true), None) => {}
                 (Some(true), Some(served)) => match served.kind.wish(watch) {
                     Ok(wish) => served.wishes.push(wish),
                     Err(what) => problems.push(at(&what)),

@@ -164,7 +164,7 @@ async fn a_person_is_told_what_stands_behind_a_payment_and_how_far_the_nodes_rea
     };
     assert!(said("identity")["said"].as_str().unwrap().contains(ground::PASSPHRASE));
     assert_eq!(said("protocol")["said"], "26; this binary reads up to 30");
-    assert!(said("ledger")["said"].as_str().unwrap().contains("proves itself; its value is signed by org-"));
+    assert!(said("newest")["said"].as_str().unwrap().contains("proves itself; its value is signed by org-"));
     assert_eq!(
         (said("retention")["status"].clone(), said("agreement")["status"].clone()),
         (json!("warn"), json!("ok"))

@@ -118,7 +118,7 @@ async fn a_lake_below_a_path_and_one_of_the_older_names_are_read() {
     let shelf = Shelf::serve(deep.path()).await.unwrap();
     let lake = at(&format!("{}/v1/ledgers/own/", shelf.url()));
     assert_eq!(asked(&lake, 1_001, 1_030, 30).await.unwrap().len(), 30);
-    let of_today = shelf.take_asked().iter().filter(|path| path.ends_with(".zst")).count();
+    let of_today = shelf.take_asked().iter().filter(|path| path.split('.').next_back() == Some("zst")).count();
     assert!(of_today <= 1, "the first file shows how they are called: {of_today}");
 }
 
@@ -287,11 +287,13 @@ async fn a_store_that_refuses_or_fails_is_not_a_lake_without_the_file() {
     let folder = folder_of(&made::ledgers_of(&history(10)), ONE);
     let shelf = Shelf::serve(folder.path()).await.unwrap();
     let says = |status: u16, body: &'static [u8]| -> made::Script {
-        Arc::new(
-            move |path, honest| {
-                if path.ends_with(".json") { honest } else { Said { status, head: "", body: body.to_vec() } }
-            },
-        )
+        Arc::new(move |path, honest| {
+            if path.split('.').next_back() == Some("json") {
+                honest
+            } else {
+                Said { status, head: "", body: body.to_vec() }
+            }
+        })
     };
     for (status, words) in [(403, "some stores do not tell"), (500, "HTTP 500"), (302, "HTTP 302"), (206, "HTTP 206")] {
         shelf.script(Some(says(status, b"<Error/>")));
