@@ -190,7 +190,7 @@ fn recorded(config: &Config, below: Option<&Path>) -> Result<(Arc<Networks>, Vec
     let recordings = RefCell::new(Vec::new());
     let networks = Networks::build_on(config, &Time::real(), |id| {
         let (Some(below), Some(settings)) = (below, config.networks.get(id)) else { return Ok(Road::Live) };
-        let recording = Recording::begin(below, id, settings)?;
+        let recording = Recording::begin(below, id, settings, &config.contracts)?;
         let road = recording.road();
         recordings.borrow_mut().push(recording);
         Ok(road)

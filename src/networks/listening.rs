@@ -12,6 +12,23 @@ impl Served {
     pub fn wishes(&self) -> &[Wish] {
         &self.wishes
     }
+
+    /// Reads wishes for contracts of this network; every problem at once, each with its place.
+    pub fn listen(&mut self, watches: &[config::ContractWatch]) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        for watch in watches {
+            let wish = if watch.network == self.facts.id {
+                self.kind.wish(watch)
+            } else {
+                Err(format!("network: there is no [networks.{}]", watch.network))
+            };
+            match wish {
+                Ok(wish) => self.wishes.push(wish),
+                Err(what) => problems.push(format!("{}: [[watch.contract]] {what}", watch.place)),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
 }
 
 impl Networks {
