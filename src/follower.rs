@@ -94,6 +94,8 @@ pub struct Follower<S> {
     read_at: Timestamp,
     leased_until: Timestamp,
     proved_at: Timestamp,
+    /// Where we stood then.
+    proved_on: Option<BlockRef>,
     watched_at: Timestamp,
     watch: Watch,
     watch_read_at: Timestamp,
@@ -117,6 +119,7 @@ impl<S: ChainSource> Follower<S> {
             read_at: never,
             leased_until: never,
             proved_at: never,
+            proved_on: None,
             watched_at: never,
             watch: Watch::new(WatchVersion(0)),
             watch_read_at: never,
@@ -337,15 +340,18 @@ impl<S: ChainSource> Follower<S> {
 
     /// Asks again for deposits whose evidence falls short of the policy.
     async fn prove(&mut self) -> Result<(), Trouble> {
-        let now = self.parts.clock.now();
-        if now.millis().saturating_sub(self.proved_at.millis()) < millis(PROVE_EVERY) {
-            return Ok(());
-        }
-        self.proved_at = now;
         let mut asked = self.policy.as_ref().map(|p| p.require).unwrap_or_default();
         // Which tier a deposit is judged by is not known here: the most that any asks for.
         let tiers = self.policy.iter().flat_map(|policy| &policy.tiers);
         asked.attestations = tiers.filter_map(|tier| tier.require.attestations).chain(asked.attestations).max();
+        let (now, tip) = (self.parts.clock.now(), self.known.as_ref().and_then(|known| known.tip).map(|tip| tip.at));
+        let soon = now.millis().saturating_sub(self.proved_at.millis()) < millis(PROVE_EVERY);
+        // Every ledger that was read attests those below it: nobody needs to be asked, and no payer to wait.
+        let attested = asked.attestations.is_some() && tip != self.proved_on;
+        if soon && !attested {
+            return Ok(());
+        }
+        (self.proved_at, self.proved_on) = (now, tip);
         let short = network::short_of_evidence(&self.parts.pool, &self.network(), &asked).await?;
         if short.is_empty() {
             return Ok(());

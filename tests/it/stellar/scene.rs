@@ -91,8 +91,12 @@ impl StellarScene {
 
     /// One look, past every interval since the last.
     pub async fn look(&mut self) -> Outcome {
-        self.clock.advance(i64::try_from(STEP.as_millis()).unwrap());
-        self.time.advance(STEP);
+        self.look_after(STEP).await
+    }
+
+    pub async fn look_after(&mut self, time: Duration) -> Outcome {
+        self.clock.advance(i64::try_from(time.as_millis()).unwrap());
+        self.time.advance(time);
         self.follower.round().await.unwrap()
     }
 

@@ -23,13 +23,17 @@ struct Tip {
 
 impl Tip {
     async fn new() -> Self {
+        Self::asking(ground::TWO).await
+    }
+
+    async fn asking(require: &str) -> Self {
         let mut history = ground::history();
         history.pass(12);
         let first = Node::serve(history).await.unwrap();
         let second = Node::share(first.history.clone()).await.unwrap();
         let nodes = [first, second];
         let endpoints = nodes.iter().zip(["a", "b"]).map(|(node, name)| endpoint(name, &node.url(), name)).collect();
-        let mut scene = StellarScene::reading(ground::network(ground::TWO), None, endpoints).await;
+        let mut scene = StellarScene::reading(ground::network(require), None, endpoints).await;
         assert_eq!(scene.catch_up().await, Outcome::Idle);
         let intent = scene.intent("XLM", SHOP, Some("id:1"), WHOLE).await;
         Self { scene, nodes, intent }
@@ -272,4 +276,21 @@ async fn one_node_that_comes_back_as_another_network_is_named_and_not_asked() {
         tip.heals();
         tip.confirmed(&format!("node {changed} is of the right network again")).await;
     }
+}
+
+#[tokio::test]
+async fn a_payment_is_confirmed_in_the_look_that_reads_the_second_organisation_however_soon_that_is() {
+    let mut tip = Tip::asking(r#"{ inclusion = "proven", operators = 2, attestations = 2 }"#).await;
+    let pay = Tx::of(PAYER).memo(Memo::Id(1)).pay(plain(SHOP), &Asset::Native, WHOLE);
+    tip.nodes[0].history().close(&[pay]);
+    tip.scene.reaches(tip.tip().into()).await;
+    let mut told = Vec::new();
+    // Within one interval of everything that is asked at intervals.
+    for _ in 0..2 {
+        tip.nodes[0].history().pass(1);
+        tip.scene.look_after(Duration::from_millis(400)).await;
+        assert_eq!(tip.scene.db.tip().await, i64::from(tip.tip()));
+        told.push(tip.scene.db.events(tip.intent).await.len());
+    }
+    assert_eq!(told, [1, 2], "{}", tip.scene.log.text());
 }
