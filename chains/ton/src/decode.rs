@@ -115,10 +115,11 @@ pub fn block(
             Arrived::Nothing => {}
             Arrived::Unreadable => unreadable(&mut reading, wallets, transaction),
             Arrived::Message(message) => {
-                if let Some(wallet) = wallet_of(registry, wallets, transaction, message) {
-                    token::read(&mut reading, &wallet, transaction, message);
+                match wallet_of(registry, wallets, transaction, message) {
+                    // What a wallet is sent to work with is no payment, whoever watches it.
+                    Some(wallet) => token::read(&mut reading, &wallet, transaction, message),
+                    None => native(&mut reading, transaction, message),
                 }
-                native(&mut reading, transaction, message);
             }
         }
     }

@@ -145,9 +145,11 @@ pub fn incoming(body: CellSlice<'_>) -> Option<Incoming> {
         Err(_) => (None, None),
     };
     // The wallet accepted it; what cannot be read of it is told apart by all of it.
-    let said = said.unwrap_or_else(|| Said::Reference(reference::unreadable(cell::hash_of_rest(&body).unwrap_or(
-        amn_core::block::Hash(body.cell().repr_hash().0),
-    ))));
+    let said = said.unwrap_or_else(|| {
+        Said::Reference(reference::unreadable(
+            cell::hash_of_rest(&body).unwrap_or(amn_core::block::Hash(body.cell().repr_hash().0)),
+        ))
+    });
     Some(Incoming { query, amount, from, said })
 }
 

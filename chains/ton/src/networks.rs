@@ -184,10 +184,8 @@ mod tests {
         assert!(error.contains("listed twice"), "{error}");
         let error = parse(&mainnet().replace("operators = 2", "operators = 2\nattestations = 1")).unwrap_err();
         assert!(error.contains("attestations"), "{error}");
-        let tier = format!(
-            "{}\n[[tiers]]\nasset = \"tvm:-239/slip44:1\"\nat_least = \"1\"\nrequire = {{}}\n",
-            mainnet()
-        );
+        let tier =
+            format!("{}\n[[tiers]]\nasset = \"tvm:-239/slip44:1\"\nat_least = \"1\"\nrequire = {{}}\n", mainnet());
         assert!(parse(&tier).unwrap_err().contains("not an asset of this network"));
         let error = parse(&mainnet().replace("tvm:-239", "tvm:-3")).unwrap_err();
         assert!(error.contains("mainnet"), "{error}");

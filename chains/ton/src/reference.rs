@@ -65,9 +65,7 @@ pub fn parse(text: &str) -> Result<Parsed, ReferenceError> {
     let fits = |bytes: &Vec<u8>| (1..=TEXT_MAX).contains(&bytes.len());
     match kind {
         "text" => Some(composed(value.as_bytes())).filter(fits).map(Parsed::Text).ok_or_else(wrong),
-        "text-hex" => {
-            unhex(value).map(|bytes| composed(&bytes)).filter(fits).map(Parsed::Text).ok_or_else(wrong)
-        }
+        "text-hex" => unhex(value).map(|bytes| composed(&bytes)).filter(fits).map(Parsed::Text).ok_or_else(wrong),
         "bin" => unhex(value).filter(fits).map(Parsed::Binary).ok_or_else(wrong),
         // One number, one spelling: no sign, no leading zero.
         "query" => {

@@ -2,7 +2,9 @@
 
 mod letter;
 
-pub use letter::{Letter, Payload, binary, comment, encrypted, for_contract, internal_transfer, notification, order, text};
+pub use letter::{
+    Letter, Payload, binary, comment, encrypted, for_contract, internal_transfer, notification, order, text,
+};
 
 use amn_core::block::Hash;
 use tycho_types::boc::Boc;

@@ -151,13 +151,7 @@ impl Transaction {
             },
             sent: committed.out_msg_count.into_inner(),
             arrived,
-            course: match committed.load_info() {
-                Ok(TxInfo::Ordinary(info)) => Course::Ordinary(phases(&info)),
-                Ok(TxInfo::TickTock(_)) => Course::Other,
-                // Splits and merges of accounts: described, never in use.
-                Err(Error::InvalidTag) => Course::Other,
-                Err(_) => Course::Unreadable,
-            },
+            course: course(&committed),
         })
     }
 
@@ -189,6 +183,17 @@ impl Message {
     }
 }
 
+/// What kind of transaction it is is looked at first: one that should be ordinary and cannot be read may have paid.
+fn course(committed: &Committed) -> Course {
+    let kind = committed.info.inner().as_slice().and_then(|description| description.get_small_uint(0, 4));
+    match (kind, committed.load_info()) {
+        (Ok(0b0000), Ok(TxInfo::Ordinary(info))) => Course::Ordinary(phases(&info)),
+        (Ok(0b0000), _) | (Err(_), _) => Course::Unreadable,
+        // By the network's own clock, or a split or merge of an account, which is described and never in use.
+        _ => Course::Other,
+    }
+}
+
 fn phases(info: &OrdinaryTxInfo) -> Phases {
     Phases {
         credited: info.credit_phase.is_some(),
@@ -215,17 +220,14 @@ fn message(cell: &Cell) -> Result<(Option<Message>, Option<Account>), Error> {
         // Other currencies: nobody waits for them.
         rest.load_reference()?;
     }
-    let (init, body) = match carried(cell, rest) {
-        Ok(carried) => carried,
-        Err(_) => (None, None),
-    };
+    let (init, body) = carried(cell, rest).unwrap_or_default();
     Ok((Some(Message { from, value, bounced, init, hash: cell::hash(cell), body }), to))
 }
 
 type Carried = (Option<Cell>, Option<(CellSliceRange, Cell)>);
 
 /// The state and the body that a message carries, after its value.
-fn carried<'a>(cell: &Cell, mut rest: CellSlice<'a>) -> Result<Carried, Error> {
+fn carried(cell: &Cell, mut rest: CellSlice<'_>) -> Result<Carried, Error> {
     let (_flags, _forwarding) = (Tokens::load_from(&mut rest)?, Tokens::load_from(&mut rest)?);
     // When it was made: logical time, seconds.
     rest.skip_first(64 + 32, 0)?;

@@ -38,14 +38,7 @@ const INDEX: u32 = 0;
 
 impl<'a> Reading<'a> {
     pub const fn new(registry: &'a Registry, watch: &'a Watch) -> Self {
-        Self {
-            registry,
-            watch,
-            transfers: Vec::new(),
-            takebacks: Vec::new(),
-            observations: Vec::new(),
-            spam: 0,
-        }
+        Self { registry, watch, transfers: Vec::new(), takebacks: Vec::new(), observations: Vec::new(), spam: 0 }
     }
 
     pub fn watched(&self, account: &Account) -> bool {

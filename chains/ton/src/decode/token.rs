@@ -34,8 +34,7 @@ pub fn read(reading: &mut Reading<'_>, wallet: &Wallet, transaction: &Transactio
             Some(incoming) if incoming.from == Some(owner) => {}
             Some(incoming) => {
                 let reference = reference::of_jetton(incoming.said, incoming.query);
-                let arrival =
-                    Arrival { tx: hash, from: incoming.from, to: owner, amount: incoming.amount, reference };
+                let arrival = Arrival { tx: hash, from: incoming.from, to: owner, amount: incoming.amount, reference };
                 reading.credit(listed, Kind::Token, arrival);
             }
             None => {
@@ -53,11 +52,11 @@ pub fn read(reading: &mut Reading<'_>, wallet: &Wallet, transaction: &Transactio
                 reading.take_back(listed, hash, &owner, amount);
             }
         }
-        jetton::SET_STATUS if done && by_master => {
-            if jetton::status(body).is_some_and(|status| status & jetton::LOCKED_OUT != 0) {
-                let detail = format!("the master of {} locked the wallet", listed.asset);
-                reading.observe("authorization_withdrawn", hash, &owner, detail);
-            }
+        jetton::SET_STATUS
+            if done && by_master && jetton::status(body).is_some_and(|status| status & jetton::LOCKED_OUT != 0) =>
+        {
+            let detail = format!("the master of {} locked the wallet", listed.asset);
+            reading.observe("authorization_withdrawn", hash, &owner, detail);
         }
         _ => {}
     }

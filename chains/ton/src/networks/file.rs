@@ -129,7 +129,10 @@ impl JettonEntry {
                 let bag = STANDARD.decode(code).map_err(|error| wrong(error.to_string()))?;
                 WalletForm::of_code(&bag, self.layout).map_err(|error| wrong(error.to_string()))
             }
-            _ => Err(Problem::at(&self.master, format!("{} needs wallet_library or wallet_code, one of them", self.symbol))),
+            _ => Err(Problem::at(
+                &self.master,
+                format!("{} needs wallet_library or wallet_code, one of them", self.symbol),
+            )),
         }
     }
 }
@@ -188,7 +191,10 @@ impl NetworkFile {
     fn terms(&self, assets: &[Asset]) -> Result<(), Problem> {
         let mut terms = std::iter::once(&self.require).chain(self.tiers.iter().map(|tier| &tier.require));
         if terms.any(|require| require.attestations.is_some_and(|count| count > 0)) {
-            return Err(Problem::at("attestations", "attestations can never be met: nobody reads them on TON yet".to_owned()));
+            return Err(Problem::at(
+                "attestations",
+                "attestations can never be met: nobody reads them on TON yet".to_owned(),
+            ));
         }
         for asset in self.tiers.iter().filter_map(|tier| tier.asset.as_ref()) {
             if !assets.iter().any(|known| known.id == *asset) {

@@ -27,7 +27,7 @@ impl Letter {
 
     #[must_use]
     pub fn saying(mut self, body: Cell) -> Self {
-        self.inline = body.bit_len() < 400 && body.reference_count() < 2 && !body.is_exotic();
+        self.inline = body.bit_len() < 300 && body.reference_count() < 2 && !body.is_exotic();
         self.body = body;
         self
     }

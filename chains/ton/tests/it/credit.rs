@@ -205,8 +205,13 @@ fn a_wallet_that_refused_was_paid_nothing() {
 fn a_mint_and_a_batch_are_paid_and_the_owners_own_is_not() {
     let registry = mainnet().registry;
     let account = wallet(&registry, SHOP);
-    let mint = Letter::from(usdt(&registry).master, TON)
-        .saying(internal_transfer(1, 7_000_000, None, 0, &Payload::Apart(text("minted"))));
+    let mint = Letter::from(usdt(&registry).master, TON).saying(internal_transfer(
+        1,
+        7_000_000,
+        None,
+        0,
+        &Payload::Apart(text("minted")),
+    ));
     let block = by_wallet(&mint, Outcome::Accepted);
     assert_eq!(payment(&block), (7_000_000, "text:minted".to_owned()));
     assert_eq!(block.transfers[0].from, None);

@@ -85,6 +85,9 @@ fn every_payment_of_the_real_blocks_is_found_with_amount_sender_and_comment_and_
             let block = read(&registry, &bytes, &found, &wallets);
             let mut credited: Vec<_> = block.transfers.iter().map(in_words).collect();
             credited.sort();
+            let beyond: Vec<_> = credited.iter().filter(|credit| !found.credits.contains(credit)).collect();
+            let missed: Vec<_> = found.credits.iter().filter(|credit| !credited.contains(credit)).collect();
+            assert!(beyond.is_empty() && missed.is_empty(), "{file}: {beyond:?} {missed:?}");
             assert_eq!(credited.len(), found.credits.len(), "{file}");
             for (ours, theirs) in credited.iter().zip(&found.credits) {
                 assert_eq!(ours, theirs, "{file}");
@@ -171,7 +174,10 @@ fn a_real_block_says_its_name_its_network_and_what_it_stands_on() {
         if let Some(masterchain) = masterchain {
             assert_eq!(block.masterchain.map(|(seqno, _)| seqno), Some(masterchain));
         }
-        assert_eq!((block.is_masterchain(), block.masterchain.is_none()), (file.starts_with('m'), file.starts_with('m')));
+        assert_eq!(
+            (block.is_masterchain(), block.masterchain.is_none()),
+            (file.starts_with('m'), file.starts_with('m'))
+        );
         assert!(!block.transactions.is_empty(), "{file}: a masterchain block has those of the network itself");
         assert_eq!(block.vertical, 1);
     }

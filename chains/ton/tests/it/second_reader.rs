@@ -288,8 +288,8 @@ fn transaction(bag: &Bag, cell: usize, found: &mut Found) {
             if credit.from != credit.to {
                 found.credits.push(credit);
             }
+            return;
         }
-        return;
     }
     let told = [Some(0x7362_d09c), Some(0xd532_76db)].contains(&operation);
     if bounced || told || !credited || sent_back || sent > 0 || from == account || value == 0 {

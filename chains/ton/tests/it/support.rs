@@ -17,10 +17,8 @@ pub const PAYER: Account = Account::new(0, [2; 32]);
 pub const STRANGER: Account = Account::new(0, [3; 32]);
 
 /// The two real shard blocks.
-pub const BLOCKS: [&str; 2] = [
-    "shardblock-0-8000000000000000-57314442.hex",
-    "shardblock-0-6000000000000000-52111590.hex",
-];
+pub const BLOCKS: [&str; 2] =
+    ["shardblock-0-8000000000000000-57314442.hex", "shardblock-0-6000000000000000-52111590.hex"];
 
 /// A file of real chain data, of hexadecimal digits; `None`, and the reason is printed, where it is not on this
 /// machine.
