@@ -37,6 +37,8 @@ pub enum Outcome {
     SentBack,
     /// It should have gone back, and was too little for it.
     TooLittleToSendBack,
+    /// What happened is written in a way nobody knows yet.
+    Undescribed,
 }
 
 /// A transaction as a node gives it, and as it is known.
@@ -107,7 +109,11 @@ impl Life {
             out_msgs: Dict::new(),
             total_fees: CurrencyCollection::new(1_000),
             state_update: lazy(&HashUpdate { old: HashBytes([1; 32]), new: HashBytes([2; 32]) }),
-            info: lazy(&TxInfo::Ordinary(described(outcome))),
+            info: if outcome == Outcome::Undescribed {
+                undescribed()
+            } else {
+                lazy(&TxInfo::Ordinary(described(outcome)))
+            },
         };
         for index in 0..sent {
             let key = Uint15::new(index);
@@ -126,12 +132,20 @@ fn lazy<T: tycho_types::cell::Store + tycho_types::cell::EquivalentRepr<T>>(valu
     Lazy::new(value).unwrap_or_else(|_| unreachable!("what is built here fits into a cell"))
 }
 
+/// An ordinary transaction whose code was not run for a reason that does not exist.
+fn undescribed() -> Lazy<TxInfo> {
+    let mut builder = CellBuilder::new();
+    // Ordinary, value first, no storage phase, no credit phase, not run: 111.
+    let _ = builder.store_uint(0b000_0100_0111, 11);
+    Lazy::from_raw(builder.build().unwrap_or_default()).unwrap_or_else(|_| unreachable!("an ordinary cell"))
+}
+
 fn described(outcome: Outcome) -> OrdinaryTxInfo {
     let skipped = |reason| ComputePhase::Skipped(SkippedComputePhase { reason });
     let compute_phase = match outcome {
         Outcome::Undeployed => skipped(ComputePhaseSkipReason::NoState),
         Outcome::NoGas | Outcome::TooLittleToSendBack => skipped(ComputePhaseSkipReason::NoGas),
-        Outcome::Accepted | Outcome::ActionFailed => executed(0),
+        Outcome::Accepted | Outcome::ActionFailed | Outcome::Undescribed => executed(0),
         Outcome::Failed(code) => executed(code),
         Outcome::SentBack => executed(74),
     };

@@ -188,7 +188,7 @@ fn course(committed: &Committed) -> Course {
     let kind = committed.info.inner().as_slice().and_then(|description| description.get_small_uint(0, 4));
     match (kind, committed.load_info()) {
         (Ok(0b0000), Ok(TxInfo::Ordinary(info))) => Course::Ordinary(phases(&info)),
-        (Ok(0b0000), _) | (Err(_), _) => Course::Unreadable,
+        (Ok(0b0000) | Err(_), _) => Course::Unreadable,
         // By the network's own clock, or a split or merge of an account, which is described and never in use.
         _ => Course::Other,
     }

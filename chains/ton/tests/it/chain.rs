@@ -17,8 +17,8 @@ fn payments(count: usize) -> Vec<Made> {
     (0..count).map(|index| pay(&mut life, index)).collect()
 }
 
-fn after(made: &Made) -> Option<Cursor> {
-    Some(Cursor { at: made.at, gone: false })
+fn after(made: &Made) -> Cursor {
+    Cursor { at: made.at, gone: false }
 }
 
 /// Goes down from the newest of these, which a node gave.
@@ -34,7 +34,7 @@ fn descend(head: Link, until: Option<Cursor>, newest_first: &[&Made]) -> Result<
 fn from_the_head_down_to_where_we_stood_nothing_is_missing() {
     let made = payments(5);
     let newest_first: Vec<_> = made.iter().rev().collect();
-    let stretch = descend(made[4].at, after(&made[1]), &newest_first[..3]).unwrap().unwrap();
+    let stretch = descend(made[4].at, Some(after(&made[1])), &newest_first[..3]).unwrap().unwrap();
     let found: Vec<_> = stretch.transactions.iter().map(|one| one.at).collect();
     assert_eq!(found, [made[2].at, made[3].at, made[4].at], "oldest first");
     assert!(!stretch.reborn);
@@ -42,16 +42,16 @@ fn from_the_head_down_to_where_we_stood_nothing_is_missing() {
     let all = descend(made[4].at, None, &newest_first).unwrap().unwrap();
     assert_eq!(all.transactions.len(), 5);
     // Nothing new: the head is where we stand.
-    assert_eq!(descend(made[4].at, after(&made[4]), &[]).unwrap().unwrap().transactions.len(), 0);
+    assert_eq!(descend(made[4].at, Some(after(&made[4])), &[]).unwrap().unwrap().transactions.len(), 0);
     // What a node gives beyond the end of the way is not looked at.
-    assert_eq!(descend(made[4].at, after(&made[2]), &newest_first).unwrap().unwrap().transactions.len(), 2);
+    assert_eq!(descend(made[4].at, Some(after(&made[2])), &newest_first).unwrap().unwrap().transactions.len(), 2);
 }
 
 #[test]
 fn a_stretch_with_a_page_missing_is_not_done_and_says_what_it_wants() {
     let made = payments(5);
-    assert!(descend(made[4].at, after(&made[0]), &[&made[4], &made[3]]).unwrap().is_none());
-    let mut descent = Descent::begin(SHOP, made[4].at, after(&made[0])).unwrap().unwrap();
+    assert!(descend(made[4].at, Some(after(&made[0])), &[&made[4], &made[3]]).unwrap().is_none());
+    let mut descent = Descent::begin(SHOP, made[4].at, Some(after(&made[0]))).unwrap().unwrap();
     descent.take(&made[4].bytes()).unwrap();
     assert_eq!(descent.wanted(), Some(made[3].at));
     assert_eq!(descent.account(), SHOP);
@@ -60,14 +60,14 @@ fn a_stretch_with_a_page_missing_is_not_done_and_says_what_it_wants() {
 #[test]
 fn a_node_that_lags_is_asked_again_and_called_no_liar() {
     let made = payments(3);
-    assert!(Descent::begin(SHOP, made[0].at, after(&made[2])).unwrap().is_none());
+    assert!(Descent::begin(SHOP, made[0].at, Some(after(&made[2]))).unwrap().is_none());
 }
 
 #[test]
 fn whatever_a_node_leaves_out_puts_in_or_alters_has_a_name() {
     let made = payments(5);
     let name = |outcome: Result<Option<Stretch>, Lie>| outcome.map(|_| ()).unwrap_err().name();
-    let until = after(&made[0]);
+    let until = Some(after(&made[0]));
     // One in the middle left out.
     assert_eq!(name(descend(made[4].at, until, &[&made[4], &made[2]])), "of_other_time");
     // One put in that is not the network's: an amount altered, the same time.

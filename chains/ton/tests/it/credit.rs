@@ -147,6 +147,11 @@ fn a_message_that_cannot_be_read_stops_nobody_and_is_noted() {
     let after = life.receive(&Letter::from(PAYER, TON), Outcome::Accepted);
     let block = shop_reads(&mainnet().registry, &[(SHOP, &nonsense), (SHOP, &after)]);
     assert_eq!((block.transfers.len(), block.observations[0].kind.as_str()), (1, "unreadable_message"));
+    // A course nobody can read: a person looks whether it paid.
+    let letter = Letter::from(PAYER, TON).saying(text("order 17"));
+    assert_eq!(noted(&natively(&letter, Outcome::Undescribed)), "unreadable_course");
+    let told = paid(9, 25_000_000, &Payload::None);
+    assert_eq!(noted(&by_wallet(&told, Outcome::Undescribed)), "unreadable_course");
     // A state nobody can read: the value before it is money all the same.
     let whole = Letter::from(PAYER, TON).with_state(Cell::default()).cell(&SHOP);
     let mut cut = CellBuilder::new();

@@ -87,8 +87,12 @@ impl Bag {
         let descriptor = [cell.descriptor[0] & !16, cell.descriptor[1]];
         let mut hasher = Sha256::new_with_prefix(descriptor);
         hasher.update(&cell.data);
-        below.iter().for_each(|(_, depth)| hasher.update(depth.to_be_bytes()));
-        below.iter().for_each(|(hash, _)| hasher.update(hash));
+        for (_, depth) in &below {
+            hasher.update(depth.to_be_bytes());
+        }
+        for (hash, _) in &below {
+            hasher.update(hash);
+        }
         let depth = below.iter().map(|(_, depth)| depth + 1).max().unwrap_or(0);
         (hasher.finalize().into(), depth)
     }
@@ -186,7 +190,8 @@ impl<'a> Bits<'a> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Walks a dictionary with sums: after each fork and before each value lies a sum, which is money.
