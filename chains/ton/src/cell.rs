@@ -14,8 +14,8 @@ pub const CELLS_MAX: usize = 1 << 16;
 /// How deep cells may nest: the network's own limit.
 pub const DEPTH_MAX: u16 = 1_024;
 
-/// What a cell takes in memory at most, its data and what is kept while a bag is read: [`CELLS_MAX`] of them are 15 MB.
-pub const MEMORY_PER_CELL: usize = 224;
+/// What a cell takes in memory at most, its data and what is kept while a bag is read: [`CELLS_MAX`] of them are 21 MB.
+pub const MEMORY_PER_CELL: usize = 320;
 
 /// How every node writes a bag today. Two older forms exist that none writes.
 const MAGIC: [u8; 4] = [0xb5, 0xee, 0x9c, 0x72];
