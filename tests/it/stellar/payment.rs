@@ -19,7 +19,7 @@ fn number(intent: &Value) -> u64 {
     intent["reference"].as_str().unwrap().strip_prefix("id:").unwrap().parse().unwrap()
 }
 
-/// Who attested a ledger is asked about every few seconds.
+/// The ledgers that attest it close one after another.
 async fn hears_that_it_is_confirmed(play: &StellarPlay, intent: &Value) {
     play.wait("the receiver hears of no confirmation", async || play.told(intent).len() > 1).await;
     assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"], "{}", play.log());

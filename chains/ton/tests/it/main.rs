@@ -1,0 +1,9 @@
+//! One binary for the tests of this family: real blocks, invented lives, broken bags.
+
+mod chain;
+mod credit;
+mod mutations;
+mod properties;
+mod real_blocks;
+mod second_reader;
+mod support;
