@@ -80,7 +80,7 @@ create trigger contract_event_is_kept before delete on amn.contract_event for ea
 create trigger contract_event_is_kept_whole before truncate on amn.contract_event
   for each statement execute function amn.refuse();
 
--- The same allow-list as core::contract::Sighting::may_become, as one decision leaves a row: what comes back may settle at once.
+-- What one decision of core::engine::sightings may leave behind: what comes back may settle at once.
 create function amn.check_contract_event_move() returns trigger language plpgsql as $$
 begin
   if new.status <> old.status and not (old.status || ' ' || new.status) in (

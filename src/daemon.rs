@@ -142,7 +142,8 @@ pub async fn run(config: Config, metrics: PrometheusHandle, record: Option<&Path
     store::check_schema(&pool).await?;
     for (_, served) in networks.iter() {
         store::network::register(&pool, served.family(), &served.facts, served.config.balance_check).await?;
-        listeners::register(&pool, &served.facts.id, served.wishes(), SystemClock.now()).await?;
+        let begins = served.config.start.map(|start| start.height);
+        listeners::register(&pool, &served.facts.id, served.wishes(), begins, SystemClock.now()).await?;
     }
     for recording in &mut recordings {
         if let Some(served) = networks.get(recording.network()) {
@@ -189,7 +190,7 @@ fn recorded(config: &Config, below: Option<&Path>) -> Result<(Arc<Networks>, Vec
     let recordings = RefCell::new(Vec::new());
     let networks = Networks::build_on(config, &Time::real(), |id| {
         let (Some(below), Some(settings)) = (below, config.networks.get(id)) else { return Ok(Road::Live) };
-        let recording = Recording::begin(below, id, settings)?;
+        let recording = Recording::begin(below, id, settings, &config.contracts)?;
         let road = recording.road();
         recordings.borrow_mut().push(recording);
         Ok(road)

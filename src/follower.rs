@@ -219,6 +219,15 @@ impl<S: ChainSource> Follower<S> {
                 format!("operators differ about block {height}, where the ledger should begin: {operator} has another");
             return Err(SourceError::Malformed(text).into());
         }
+        // Where there is no way back from a false block, two must have the first, unless a person named it.
+        let facts = self.parts.desk.facts();
+        let behind = vouchers.iter().filter(|voucher| voucher.block == at.at).count();
+        let asked = usize::try_from(facts.rewind_operators).unwrap_or(usize::MAX);
+        if facts.instant_finality && self.parts.start.is_none() && behind < asked {
+            let text =
+                format!("{behind} of {asked} operators have block {}, where the ledger should begin", at.at.height);
+            return Err(SourceError::NotYet(text).into());
+        }
         info!(network = %self.network(), height = at.at.height.0, hash = %at.at.hash, "the ledger begins here");
         self.decide(&Input::Start(at)).await?;
         Ok(Outcome::Advanced)

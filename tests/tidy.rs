@@ -176,7 +176,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
     let words =
         [("TO", "DO"), ("FIX", "ME"), ("to", "do!("), ("unimpl", "emented!("), ("#[al", "low("), ("#![al", "low(")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| !file.is("json") && file.path != "Cargo.lock") {
+    for file in files().iter().filter(|file| !file.is("json") && !file.path.ends_with("Cargo.lock")) {
         broken.extend(places(file.lines(), &file.path, &words));
     }
     none("done, or not begun", &broken);
@@ -186,7 +186,7 @@ fn nothing_is_left_for_later_and_no_lint_is_silenced_without_a_reason() {
 fn nothing_names_the_machine_it_was_written_on_or_where_packages_come_from() {
     let words = [("/wo", "rk/"), ("/tm", "p/"), ("/ro", "ot/"), ("crates", ".io"), ("npm", "js."), ("py", "pi.org")];
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| file.path != "Cargo.lock" && !file.is("json")) {
+    for file in files().iter().filter(|file| !file.path.ends_with("Cargo.lock") && !file.is("json")) {
         let allowed = TEMPORARY_PATHS.iter().any(|(path, _)| *path == file.path);
         broken.extend(places(file.lines(), &file.path, if allowed { &words[2..] } else { &words }));
     }
@@ -344,6 +344,8 @@ fn the_document_of_events_has_every_event_that_is_told() {
     assert!(told.contains("payment.confirmed"), "the kinds were found");
     let document = file("docs/EVENTS.md");
     let table = document.text.split("\n## Which, and when\n").nth(1).unwrap();
+    // The first table alone: others below tell of fields.
+    let table = table.split("\n#").next().unwrap_or_default();
     let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
     let mut said: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     // Told by the store, when a person asks.

@@ -50,6 +50,12 @@ pub fn cpu(pid: u32) -> u64 {
     stat(Path::new(&format!("/proc/{pid}/stat"))).map_or(0, |stat| stat.own * 1_000 / TICKS)
 }
 
+/// Microseconds of CPU of the calling thread so far: what others do on the machine does not count.
+pub fn thread_cpu() -> f64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_ascii_whitespace().next().and_then(|word| word.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1_000.0
+}
+
 /// Milliseconds of CPU of a Postgres so far: the server, its workers, and connections that have ended.
 pub fn postgres_cpu(postmaster: u32) -> u64 {
     let all = processes();

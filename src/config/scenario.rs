@@ -18,7 +18,8 @@ use super::problem::{Place, Problem};
 use super::reader::{Notes, Section};
 use super::sections::{self, missing};
 use super::tree::{self, Entry, Node, Value};
-use super::{ConfigErrors, Environment, Network};
+use super::watching::watching;
+use super::{ConfigErrors, ContractWatch, Environment, Network};
 
 /// The version of this file. A reader refuses others.
 pub const FORMAT: u64 = 1;
@@ -45,6 +46,8 @@ pub struct Scenario {
     pub begins: Timestamp,
     pub network: NetworkId,
     pub settings: Network,
+    /// Who listens to which contracts of it.
+    pub listening: Vec<ContractWatch>,
     pub intents: Vec<Asked>,
     pub timeline: Vec<Step>,
 }
@@ -210,6 +213,7 @@ fn read(mut root: Section<'_>, file: &str) -> Option<Scenario> {
         let settings = sections::network(section, Environment::Development, file)?;
         Some((NetworkId::new(name), settings))
     });
+    let listening = watching(root.table("watch"), file);
     let mut names = BTreeSet::new();
     let intents: Vec<_> = list(&mut root, "intents")
         .into_iter()
@@ -231,6 +235,7 @@ fn read(mut root: Section<'_>, file: &str) -> Option<Scenario> {
         begins: begins?,
         network,
         settings,
+        listening,
         intents,
         timeline,
     })
@@ -373,6 +378,13 @@ min_amount = "1"
 name = "north"
 operator = "north"
 
+[[watch.contract]]
+network = "devnet"
+contract = "CONTRACT"
+tenant = "seller"
+topics = [["symbol:funded", "*"], ["**"]]
+since = 7
+
 [[intents]]
 name = "order \"1\""
 tenant = "seller"
@@ -410,6 +422,8 @@ require = { confirmations = 9 }
         assert_eq!(again.intents[0].metadata["lines"][1]["sku"], "x");
         assert_eq!(again.intents[0].due, Amount::new(u128::MAX));
         assert_eq!(again.timeline.len(), 3);
+        assert_eq!((again.listening.len(), again.listening[0].since), (1, Some(Height(7))));
+        assert_eq!(again.listening[0].topics, read.listening[0].topics);
         assert_eq!(again.settings.require, read.settings.require);
         assert!(!written.contains("url"), "{written}");
     }

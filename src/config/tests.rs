@@ -3,6 +3,7 @@
 use super::*;
 
 mod endpoints;
+mod watching;
 
 const FILE: &str = "amn.toml";
 const NODES: &str = r#"

@@ -12,6 +12,23 @@ impl Served {
     pub fn wishes(&self) -> &[Wish] {
         &self.wishes
     }
+
+    /// Reads wishes for contracts of this network; every problem at once, each with its place.
+    pub fn listen(&mut self, watches: &[config::ContractWatch]) -> Result<(), Vec<String>> {
+        let mut problems = Vec::new();
+        for watch in watches {
+            let wish = if watch.network == self.facts.id {
+                self.kind.wish(watch)
+            } else {
+                Err(format!("network: there is no [networks.{}]", watch.network))
+            };
+            match wish {
+                Ok(wish) => self.wishes.push(wish),
+                Err(what) => problems.push(format!("{}: [[watch.contract]] {what}", watch.place)),
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
 }
 
 impl Networks {
@@ -23,10 +40,9 @@ impl Networks {
             let enabled = config.networks.get(&watch.network).map(|network| network.enabled);
             match (enabled, self.0.get_mut(&watch.network)) {
                 (None, _) => problems.push(at(&format!("network: there is no [networks.{}]", watch.network))),
-                // A network that is not followed hears nothing, of its contracts neither.
-                (Some(false), _) => {}
-                // It was not built, which was told.
-                (Some(true), None) => {}
+                // A network that is not followed hears nothing, of its contracts neither. One that should be and is
+                // not there could not be built, which was told.
+                (Some(false), _) | (Some(true), None) => {}
                 (Some(true), Some(served)) => match served.kind.wish(watch) {
                     Ok(wish) => served.wishes.push(wish),
                     Err(what) => problems.push(at(&what)),

@@ -227,3 +227,53 @@ fn what_cannot_be_is_named_with_its_line_and_without_a_key() {
     }
     assert!(missing.is_empty(), "docs/BAD-INPUT.md lacks these rows:\n{missing}");
 }
+
+const LISTENER: &str = r#"
+[[watch.contract]]
+network = "stellar-testnet"
+contract = "CCW67TSZV3SSS2HXMBQ5JFGCKJNXKZM7UQUWUZPUTHXSTZLEO7SJMI75"
+tenant = "seller-7"
+topics = [["symbol:escrow_funded", "**"]]
+"#;
+
+#[test]
+fn a_listener_is_read_by_the_family_of_its_network() {
+    let served = built(&format!("{NODES}{LISTENER}"));
+    let [wish] = served.wishes() else { panic!("one wish") };
+    assert_eq!(wish.contract.as_str(), "CCW67TSZV3SSS2HXMBQ5JFGCKJNXKZM7UQUWUZPUTHXSTZLEO7SJMI75");
+    assert_eq!(wish.patterns[0].texts(), ["symbol:escrow_funded", "**"]);
+    let all = LISTENER.replace("topics = [[\"symbol:escrow_funded\", \"**\"]]", "");
+    let served = built(&format!("{NODES}{all}"));
+    assert_eq!(served.wishes()[0].patterns[0].texts(), ["**"], "nothing said is everything");
+}
+
+#[test]
+fn a_listener_that_cannot_be_is_refused_with_its_line_and_what_is_wrong() {
+    let nodes = |network: &str| NODES.replace("stellar-testnet", network);
+    let place = NODES.lines().count() + 2;
+    for (text, expected) in [
+        (
+            format!("{}{}", nodes("base"), LISTENER.replace("stellar-testnet", "base")),
+            "network: contract events are watched on Stellar networks; base is none",
+        ),
+        (
+            format!("{NODES}{}", LISTENER.replace("stellar-testnet", "stellar-pubnet")),
+            "network: there is no [networks.stellar-pubnet]",
+        ),
+        (
+            format!("{NODES}{}", LISTENER.replace("CCW67", "GCW67")),
+            "contract: a contract is C and 55 letters and digits; got \"GCW67TSZV3",
+        ),
+        (
+            format!("{NODES}{}", LISTENER.replace("symbol:escrow_funded", "escrow_funded")),
+            "topics: pattern 1: \"escrow_funded\" is not \"*\", a \"**\" at the end, or a value with its type",
+        ),
+        (
+            format!("{NODES}{}", LISTENER.replace("[\"symbol:escrow_funded\", \"**\"]", "[\"**\", \"*\"]")),
+            "topics: pattern 1: has ** before its end",
+        ),
+    ] {
+        let error = build(&text).unwrap_err();
+        assert!(error.contains(&format!("amn.toml:{place}:1: [[watch.contract]] {expected}")), "{error}");
+    }
+}

@@ -26,6 +26,7 @@ use crate::follower::{Follower, Outcome, Parts};
 use crate::networks::Served;
 use crate::networks::source::Source;
 use crate::outbox::sequencer::Sequencer;
+use crate::store::contracts::listeners::{self, ListenError};
 use crate::store::decide::{self, CommandError, Desk};
 use crate::store::intents::{NewIntent, Wish};
 use crate::store::outbox::feed;
@@ -74,9 +75,16 @@ impl House {
         let settings = settled(&scenario.settings, folder)?;
         clock.set(scenario.begins);
         let time = VirtualTime::at(since_1970(scenario.begins));
-        let served = Served::build(&scenario.network, &settings, Environment::Development, road, time.time())
+        let mut served = Served::build(&scenario.network, &settings, Environment::Development, road, time.time())
             .map_err(|problem| ReplayError::Unusable(vec![problem]))?;
+        served.listen(&scenario.listening).map_err(ReplayError::Unusable)?;
         store::network::register(&pool, served.family(), &served.facts, settings.balance_check).await?;
+        let from = settings.start.map(|start| start.height);
+        let listens = listeners::register(&pool, &served.facts.id, served.wishes(), from, scenario.begins).await;
+        listens.map_err(|error| match error {
+            ListenError::Store(error) => ReplayError::Store(error),
+            error => ReplayError::Unusable(vec![error.to_string()]),
+        })?;
         let ids = SeededIds::new(scenario.seed, scenario.begins);
         let follower = Follower::new(Parts {
             source: Marked::new(served.source(), served.tape.clone()),

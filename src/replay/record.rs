@@ -167,7 +167,12 @@ pub struct Recording {
 
 impl Recording {
     /// Begins one in a folder of the network's name below this one.
-    pub fn begin(below: &Path, network: &NetworkId, settings: &config::Network) -> Result<Self, String> {
+    pub fn begin(
+        below: &Path,
+        network: &NetworkId,
+        settings: &config::Network,
+        listening: &[config::ContractWatch],
+    ) -> Result<Self, String> {
         let folder = below.join(network.as_str());
         let begins = SystemClock.now();
         let recorder = begin(&folder, begins, Arc::new(SystemClock))?;
@@ -183,6 +188,7 @@ impl Recording {
             begins,
             network: network.clone(),
             settings,
+            listening: listening.iter().filter(|watch| watch.network == *network).cloned().collect(),
             intents: Vec::new(),
             timeline: Vec::new(),
         };

@@ -32,7 +32,7 @@ fn everything(contract: &str, tenant: &str) -> Wish {
 }
 
 async fn listen(scene: &Scene, wishes: &[Wish]) {
-    listeners::register(scene.pool(), &scene.network(), wishes, NOW).await.unwrap();
+    listeners::register(scene.pool(), &scene.network(), wishes, None, NOW).await.unwrap();
 }
 
 /// What was told, in the order of the feed: to whom, what, and the data.
@@ -128,6 +128,7 @@ async fn a_word_counts_from_the_tip_at_which_it_was_first_listened_for_or_from_s
     scene.chain.mine_empty(3);
     scene.catch_up().await;
     listen(&scene, &[everything("K", "late"), Wish { since: Some(Height(2)), ..everything("K", "early") }]).await;
+    scene.catch_up().await;
     scene.chain.mine_saying(Vec::new(), vec![says("d", "K", "d", json!("d"))]);
     scene.chain.mine_empty(3);
     scene.catch_up().await;
@@ -228,12 +229,26 @@ async fn a_wish_for_what_was_never_covered_is_refused_with_its_place() {
     scene.chain.mine_empty(3);
     scene.catch_up().await;
     let wish = Wish { since: Some(Height(0)), ..everything("K", "seller") };
-    let error = listeners::register(scene.pool(), &scene.network(), &[wish], NOW).await.unwrap_err();
+    let error = listeners::register(scene.pool(), &scene.network(), &[wish], None, NOW).await.unwrap_err();
     assert!(matches!(error, ListenError::BeforeTheLedger { .. }));
     assert_eq!(error.to_string(), "amn.toml:7: since = 0 must lie above 0, where the ledger of fake begins");
     let rows: i64 =
         sqlx::query_scalar("select count(*) from amn.contract_watch").fetch_one(scene.pool()).await.unwrap();
     assert_eq!(rows, 0, "all or nothing");
+}
+
+#[tokio::test]
+async fn a_past_is_wished_for_only_where_it_is_known_to_be_covered() {
+    let db = crate::support::database::Database::fresh().await;
+    let facts = crate::support::fake_chain::facts("fake", crate::support::scene::usual());
+    amn_scanner::store::network::register(&db.pool, "fake", &facts, None).await.unwrap();
+    let wish = Wish { since: Some(Height(5)), ..everything("K", "seller") };
+    let register =
+        async |begins| listeners::register(&db.pool, &facts.id, std::slice::from_ref(&wish), begins, NOW).await;
+    assert!(matches!(register(None).await, Err(ListenError::NoLedger { .. })), "it would begin at the head");
+    assert!(matches!(register(Some(Height(5))).await, Err(ListenError::BeforeTheLedger { .. })));
+    register(Some(Height(4))).await.unwrap();
+    register(Some(Height(4))).await.unwrap();
 }
 
 #[tokio::test]

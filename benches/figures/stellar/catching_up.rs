@@ -125,7 +125,14 @@ async fn open_intents(pool: &PgPool, network: &SorobanNetwork) {
 async fn check(pool: &PgPool, nodes: &Nodes, ledgers: u32, asks: Asks) {
     let tip: (i64, Vec<u8>) =
         sqlx::query_as("select tip_height, tip_hash from amn.network").fetch_one(pool).await.expect("the tip");
-    assert_eq!((u64::try_from(tip.0), tip.1.as_slice()), (Ok(nodes.tip.0), &nodes.tip.1.0[..]), "it stands on the tip");
+    match asks {
+        Asks::TwoOperators => {
+            let ours = (u64::try_from(tip.0), tip.1.as_slice());
+            assert_eq!(ours, (Ok(nodes.tip.0), &nodes.tip.1.0[..]), "it stands on the tip");
+        }
+        // One operator alone is believed as far as validators have built.
+        Asks::TwoAttestations => assert!(nodes.tip.0 - u64::try_from(tip.0).expect("a height") <= 3, "{tip:?}"),
+    }
     let statement = match asks {
         Asks::TwoOperators => {
             "select count(*) from amn.deposit where inclusion = 'proven' and status = 'settled'
@@ -140,7 +147,7 @@ async fn check(pool: &PgPool, nodes: &Nodes, ledgers: u32, asks: Asks) {
     // Nobody has built on the newest ledgers yet: what they pay waits.
     let paid = i64::from(ledgers / PAID_EVERY);
     let all: i64 = sqlx::query_scalar("select count(*) from amn.deposit").fetch_one(pool).await.expect("the deposits");
-    assert_eq!(all, paid, "every payment is there, once");
+    assert!((paid - i64::from(matches!(asks, Asks::TwoAttestations))..=paid).contains(&all), "every payment, once");
     let least = paid - i64::from(matches!(asks, Asks::TwoAttestations));
     assert!((least..=paid).contains(&settled), "{settled} of {paid} payments are settled with the evidence asked for");
 }

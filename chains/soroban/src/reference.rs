@@ -73,13 +73,6 @@ pub fn of_id(id: u64) -> Reference {
     Parsed::Id(id).spell()
 }
 
-/// A fresh number from 64 bits of chance. It stays below 2^53, because wallets written in JavaScript round
-/// above it, and above zero, which some take for "none".
-#[must_use]
-pub const fn fresh_id(chance: u64) -> u64 {
-    (chance >> 11) | 1 << 52
-}
-
 /// What a classic payment says: the memo of the transaction its payer signed, and the number of the
 /// destination.
 #[must_use]
@@ -240,14 +233,5 @@ mod tests {
         assert!(long.starts_with("odd:") && parse(&long).is_err());
         assert_ne!(long, say(string(&[b'y'; 29])).unwrap());
         assert_eq!(of_event(Some(&ScVal::U64(7)), Some(8)).unwrap().as_str(), "both:id:8,id:7");
-    }
-
-    #[test]
-    fn a_fresh_number_is_one_every_wallet_can_write() {
-        for chance in [0, 1, u64::MAX, 0x0193_4a5b_6c7d_7e8f] {
-            let id = fresh_id(chance);
-            assert!(id > 0 && id < 1 << 53, "{id}");
-        }
-        assert_ne!(fresh_id(1 << 20), fresh_id(1 << 21));
     }
 }

@@ -380,7 +380,7 @@ mod tests {
         assert!(shown(&text(&[b'a'; 12 << 10])).is_ok());
         assert_eq!(shown(&list(vec![ScVal::Void; 14_000])), Err(Unreadable::TooLarge));
         assert_eq!(shown(&list(vec![ScVal::LedgerKeyContractInstance])), Err(Unreadable::NotOfEvents));
-        let long = topics(&[text(&[b'a'; 60 << 10])]).unwrap();
+        let long = topics(&[text(&vec![b'a'; 60 << 10])]).unwrap();
         assert_eq!(data(&long, &text(&[b'a'; 6 << 10])), Err(Unreadable::TooLarge), "together");
     }
 

@@ -61,8 +61,10 @@ pub type Payment = (BlockRef, &'static str, Owner, bool, u128);
 /// What a contract said, as it stands: where, how far, and what.
 pub type Said = (BlockRef, &'static str, SightingId, u32);
 
-/// Where everybody ended: the intents, and the money that is there.
-pub fn end(state: &State) -> (BTreeMap<IntentId, (Status, Sums)>, BTreeSet<Payment>, BTreeSet<Said>) {
+/// Where everybody ended: the intents, the money that is there, and what was said.
+pub type End = (BTreeMap<IntentId, (Status, Sums)>, BTreeSet<Payment>, BTreeSet<Said>);
+
+pub fn end(state: &State) -> End {
     let intents = state.intents.iter().map(|(id, intent)| (*id, (intent.progress.status, intent.progress.sums)));
     let deposits = state.deposits.values().filter(|d| d.is_live());
     let payments = deposits.map(|d| (d.block, d.status.as_str(), d.owner, d.late, d.transfer.amount.units()));

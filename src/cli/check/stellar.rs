@@ -145,15 +145,15 @@ impl Asker<'_, SorobanNetwork> {
             Ok(Some(handed)) => handed,
             Ok(None) => {
                 let todo = "it announces ledgers before it has them: payments in them come late";
-                return self.fail("ledger", format!("{at} is its latest, and getLedgers has none of it"), todo);
+                return self.fail("newest", format!("{at} is its latest, and getLedgers has none of it"), todo);
             }
             Err(error) => {
                 let todo = "the node must answer getLedgers: without it nothing is seen";
-                return self.fail("ledger", format!("{at}: {error}"), todo);
+                return self.fail("newest", format!("{at}: {error}"), todo);
             }
         };
         let Ok(bytes) = STANDARD.decode(&handed.metadata_xdr) else {
-            return self.fail("ledger", format!("{at}: its XDR is no base64"), "what answers there is no stellar-rpc");
+            return self.fail("newest", format!("{at}: its XDR is no base64"), "what answers there is no stellar-rpc");
         };
         let size = bytes.len();
         let ledger = match Ledger::decode(&bytes) {
@@ -166,17 +166,17 @@ impl Asker<'_, SorobanNetwork> {
                         "if all nodes give such ledgers, upgrade this binary; else use another node"
                     }
                 };
-                return self.fail("ledger", format!("{at}: {error}"), todo);
+                return self.fail("newest", format!("{at}: {error}"), todo);
             }
         };
         let age = now.seconds_since(ledger.time());
         match evidence::verify(&self.network, ledger, None) {
-            Err(lie) => self.fail("ledger", lie.to_string(), "the node lies or is broken: use another"),
+            Err(lie) => self.fail("newest", lie.to_string(), "the node lies or is broken: use another"),
             Ok(verified) if verified.header.at.height != at || verified.header.at.hash != handed.hash => {
                 let is = verified.header.at;
                 let said =
                     format!("{at} {} was asked for and named; what came is {} {}", handed.hash, is.height, is.hash);
-                self.fail("ledger", said, "the node lies or is broken: use another");
+                self.fail("newest", said, "the node lies or is broken: use another");
             }
             Ok(verified) => {
                 let by = verified.attester.and_then(|attester| attester.organisation);
@@ -186,9 +186,9 @@ impl Asker<'_, SorobanNetwork> {
                     verified.applied.len()
                 );
                 if age > 60 {
-                    self.warn("ledger", said, "the node lags, or the network closes no ledgers");
+                    self.warn("newest", said, "the node lags, or the network closes no ledgers");
                 } else {
-                    self.fine("ledger", said);
+                    self.fine("newest", said);
                 }
             }
         }

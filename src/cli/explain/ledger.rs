@@ -181,7 +181,19 @@ impl<'a> Ledger<'a> {
     }
 
     fn terms(&self, deposit: &Deposit, require: &Require) -> Vec<Term> {
-        let Some(network) = self.network(&deposit.network) else { return Vec::new() };
+        let known = Known {
+            height: Height(deposit.height),
+            time: deposit.block_time,
+            inclusion: deposit.inclusion,
+            operators: u32::try_from(deposit.operators).unwrap_or(u32::MAX),
+            attestations: deposit.attestations.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+        };
+        self.terms_of(&deposit.network, &known, require)
+    }
+
+    /// Which terms are met, as the network stands.
+    pub fn terms_of(&self, network: &str, known: &Known, require: &Require) -> Vec<Term> {
+        let Some(network) = self.network(network) else { return Vec::new() };
         let Some((height, hash, time)) = network.tip else { return Vec::new() };
         let at = BlockRef { height: Height(height), hash };
         let view = View {
@@ -190,14 +202,7 @@ impl<'a> Ledger<'a> {
             safe: network.safe.map(|(height, _)| Height(height)),
             finalized: network.finalized.map(|(height, _)| Height(height)),
         };
-        let known = Known {
-            height: Height(deposit.height),
-            time: deposit.block_time,
-            inclusion: deposit.inclusion,
-            operators: u32::try_from(deposit.operators).unwrap_or(u32::MAX),
-            attestations: deposit.attestations.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
-        };
-        terms(require, &known, &view)
+        terms(require, known, &view)
     }
 
     /// An intent with everything that arrived for it.
@@ -316,7 +321,8 @@ pub fn watched(report: &mut Report, watch: &Watch) {
     );
 }
 
-fn waiting(term: &Term) -> String {
+/// A term that is not met, in words.
+pub fn waiting(term: &Term) -> String {
     match term.term {
         "tag" => format!("the network's word ({}; it says {})", term.required, term.actual),
         "inclusion" => format!("its inclusion to be {} (it is {})", term.required, term.actual),

@@ -4,12 +4,13 @@
 //! ([`transaction`]). Nothing here decides anything.
 
 mod address;
+mod contract;
 mod ledger;
 mod report;
 mod transaction;
 
 use amn_core::block::{Hash, NetworkId};
-use amn_core::id::{DepositId, IntentId};
+use amn_core::id::{DepositId, IntentId, SightingId};
 use amn_core::money::Amount;
 use amn_scanner::networks::Networks;
 use amn_scanner::store::read;
@@ -24,7 +25,7 @@ use report::Report;
 
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// A transaction's hash, an address, or the id of an intent or a deposit.
+    /// A transaction's hash, an address, or the id of an intent, a deposit or a contract event.
     subject: Subject,
 }
 
@@ -34,6 +35,7 @@ enum Subject {
     Transaction(Hash),
     Intent(IntentId),
     Deposit(DepositId),
+    Said(SightingId),
     /// Only the networks know their addresses.
     Address(String),
 }
@@ -48,6 +50,9 @@ impl std::str::FromStr for Subject {
         if let Ok(deposit) = text.parse() {
             return Ok(Self::Deposit(deposit));
         }
+        if let Ok(said) = text.parse() {
+            return Ok(Self::Said(said));
+        }
         if let Ok(tx) = text.parse() {
             return Ok(Self::Transaction(tx));
         }
@@ -55,7 +60,7 @@ impl std::str::FromStr for Subject {
         if (20..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:".contains(&b)) {
             return Ok(Self::Address(text.to_owned()));
         }
-        Err("a transaction's hash, an address, or an id that begins with pi_ or dep_".to_owned())
+        Err("a transaction's hash, an address, or an id that begins with pi_, dep_ or ce_".to_owned())
     }
 }
 
@@ -78,6 +83,12 @@ impl Explain {
                 report.about("deposit", deposit);
                 let found = read::deposits::get(office.pool(), *deposit).await?;
                 let found = found.ok_or_else(|| anyhow::anyhow!("there is no deposit {deposit}"))?;
+                transaction::explain(&ledger, &mut report, found.tx).await?;
+            }
+            Subject::Said(said) => {
+                report.about("contract_event", said);
+                let found = read::contract_events::get(office.pool(), *said).await?;
+                let found = found.ok_or_else(|| anyhow::anyhow!("there is no contract event {said}"))?;
                 transaction::explain(&ledger, &mut report, found.tx).await?;
             }
             Subject::Address(text) => {

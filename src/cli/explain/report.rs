@@ -54,7 +54,8 @@ impl Report {
             "findings": self.findings,
             "subject": { "kind": self.subject.0, "value": self.subject.1 },
         });
-        for kind in ["deposits", "events", "intents", "moves", "networks", "observations", "watches"] {
+        for kind in ["contract_events", "deposits", "events", "intents", "moves", "networks", "observations", "watches"]
+        {
             all[kind] = self.rows.get(kind).cloned().unwrap_or_default().into();
         }
         all
@@ -91,6 +92,10 @@ impl Report {
                 covered["coverage"].as_str().unwrap_or("").to_owned(),
                 text(&covered["read_at"]),
             ]
+        });
+        draw(page, of("contract_events"), ["CONTRACT EVENT", "STATUS", "TENANT", "BLOCK", "DATA"], |said| {
+            let data: String = text(&said["data"]).chars().take(100).collect();
+            [text(&said["id"]), text(&said["status"]), text(&said["tenant"]), text(&said["block"]["height"]), data]
         });
         draw(page, of("observations"), ["OBSERVED", "NETWORK", "TO", "DETAIL"], |seen| {
             ["kind", "network", "to", "detail"].map(|field| text(&seen[field]))

@@ -16,6 +16,7 @@ use anyhow::Result;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::contract;
 use super::ledger::{Ledger, watched};
 use super::report::Report;
 
@@ -39,6 +40,7 @@ pub async fn explain(ledger: &Ledger<'_>, report: &mut Report, tx: TxHash) -> Re
     for deposit in &deposits {
         ledger.deposit(report, deposit).await?;
     }
+    let said = contract::of_transaction(ledger, report, tx).await?;
     for seen in explain::observed(pool, tx).await? {
         report.row(
             "observations",
@@ -49,7 +51,7 @@ pub async fn explain(ledger: &Ledger<'_>, report: &mut Report, tx: TxHash) -> Re
         );
     }
     let asked = ledger.office.networks.iter().map(async |(id, served)| (id, ask(served, tx).await));
-    let (mut found, mut unknown) = (!deposits.is_empty(), Vec::new());
+    let (mut found, mut unknown) = (!deposits.is_empty() || said > 0, Vec::new());
     for (id, said) in join_all(asked).await {
         match said {
             Said::Mined(explained) => {

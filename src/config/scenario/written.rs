@@ -6,7 +6,7 @@ use amn_core::block::NetworkId;
 use amn_core::confirmation::{Require, Tier};
 
 use super::{Act, Asked, FORMAT, Scenario, Step};
-use crate::config::{Breaker, Network, ProxyKind};
+use crate::config::{Breaker, ContractWatch, Network, ProxyKind};
 
 impl fmt::Display for Scenario {
     /// The file's text.
@@ -18,9 +18,24 @@ impl fmt::Display for Scenario {
         }
         writeln!(f, "seed = {}\nbegins = \"{}\"", self.seed, self.begins)?;
         write_network(f, &self.network, &self.settings)?;
+        self.listening.iter().try_for_each(|watch| write_listening(f, watch))?;
         self.intents.iter().try_for_each(|intent| write_intent(f, intent))?;
         self.timeline.iter().try_for_each(|step| write_step(f, step))
     }
+}
+
+fn write_listening(f: &mut fmt::Formatter<'_>, watch: &ContractWatch) -> fmt::Result {
+    writeln!(f, "\n[[watch.contract]]\nnetwork = {}", quoted(watch.network.as_str()))?;
+    writeln!(f, "contract = {}\ntenant = {}", quoted(&watch.contract), quoted(&watch.tenant))?;
+    if let Some(patterns) = &watch.topics {
+        let segments = |pattern: &Vec<String>| pattern.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", ");
+        let patterns: Vec<_> = patterns.iter().map(|pattern| format!("[{}]", segments(pattern))).collect();
+        writeln!(f, "topics = [{}]", patterns.join(", "))?;
+    }
+    if let Some(since) = watch.since {
+        writeln!(f, "since = {since}")?;
+    }
+    Ok(())
 }
 
 fn write_network(f: &mut fmt::Formatter<'_>, id: &NetworkId, network: &Network) -> fmt::Result {

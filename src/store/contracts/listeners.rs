@@ -28,6 +28,11 @@ pub enum ListenError {
     /// Change the configuration: what is wished for was never covered.
     #[error("{place}: since = {since} must lie above {start}, where the ledger of {network} begins")]
     BeforeTheLedger { place: String, since: Height, start: Height, network: NetworkId },
+    /// Name where the ledger begins: it has none yet, and would begin at the head of its chain.
+    #[error(
+        "{place}: since = {since} lies in the past of {network}, which has no ledger yet: name a start = {{ height, hash }} below it in [networks.{network}]"
+    )]
+    NoLedger { place: String, since: Height, network: NetworkId },
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -39,8 +44,15 @@ impl From<sqlx::Error> for ListenError {
 }
 
 /// Makes the wishes of a network its listeners: new ones begin at the tip or where they say, those that are no longer
-/// wished for hear nothing new. Under the network's row lock, so that what is covered stays so meanwhile.
-pub async fn register(pool: &PgPool, network: &NetworkId, wishes: &[Wish], now: Timestamp) -> Result<(), ListenError> {
+/// wished for hear nothing new. Under the network's row lock, so that what is covered stays so meanwhile. `begins`: where
+/// its ledger will begin, if it has not begun and that is configured.
+pub async fn register(
+    pool: &PgPool,
+    network: &NetworkId,
+    wishes: &[Wish],
+    begins: Option<Height>,
+    now: Timestamp,
+) -> Result<(), ListenError> {
     let mut tx = pool.begin().await?;
     let row = sqlx::query!(
         "select start_height, tip_height, listens from amn.network where id = $1 for update",
@@ -57,12 +69,15 @@ pub async fn register(pool: &PgPool, network: &NetworkId, wishes: &[Wish], now: 
     sqlx::query!("update amn.network set listens = true where id = $1", network.as_str()).execute(&mut *tx).await?;
     let mut kept = Vec::new();
     for wish in wishes {
-        let before = wish.since.zip(start).filter(|(since, start)| since <= start);
-        if let Some((since, start)) = before {
-            let (place, network) = (wish.place.clone(), network.clone());
-            return Err(ListenError::BeforeTheLedger { place, since, start, network });
+        let (place, network) = (wish.place.clone(), network.clone());
+        match (wish.since, start.or(begins)) {
+            (Some(since), Some(start)) if since <= start => {
+                return Err(ListenError::BeforeTheLedger { place, since, start, network });
+            }
+            (Some(since), None) => return Err(ListenError::NoLedger { place, since, network }),
+            _ => {}
         }
-        kept.push(listen(&mut tx, network, tip, wish, now).await?);
+        kept.push(listen(&mut tx, &network, tip, wish, now).await?);
     }
     sqlx::query!(
         r#"

@@ -110,7 +110,7 @@ async fn wrong_arguments_are_refused_by_name_with_2_and_what_the_ledger_refuses_
         (vec!["keys", "revoke", "7"], 2, "invalid value '7'"),
         (vec!["tenants", "set-xpub", "seller", "xprv9s21ZrQH143K3QTDL4LXw2F7"], 2, "PRIVATE key"),
         (vec!["tenants", "set-xpub", "seller", "hello"], 2, "extended public key"),
-        (vec!["explain", "what"], 2, "begins with pi_ or dep_"),
+        (vec!["explain", "what"], 2, "begins with pi_, dep_ or ce_"),
         (vec!["explain", intent], 1, "there is no intent"),
         (vec!["explain", "0x0000000000000000000000000000000000000zzz"], 2, "nor an address"),
     ];

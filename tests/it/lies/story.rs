@@ -95,7 +95,8 @@ pub async fn play(case: Case, stand: Stand) -> Came {
         Story::History => play.history().await,
         Story::Tokens | Story::Native | Story::Balances => play.tip().await,
     }
-    play.end().await
+    // It holds the whole house.
+    Box::pin(play.end()).await
 }
 
 struct Play {

@@ -95,7 +95,10 @@ async fn an_escrow_that_was_funded_is_told_with_its_topics_and_its_data() {
             "tier_lock_secs": "18446744073709551615",
         })
     );
-    assert_eq!(said["evidence"], json!({ "attestations": 2, "inclusion": "proven", "operators": 2 }));
+    // Two organisations are asked for; a third may have built on it before anybody looked.
+    let evidence = &said["evidence"];
+    assert!(evidence["attestations"].as_u64() >= Some(2), "{evidence}");
+    assert_eq!((&evidence["inclusion"], &evidence["operators"]), (&json!("proven"), &json!(2)));
     assert_eq!((&said["operation"], &said["index"], &said["ordinal"]), (&json!(0), &json!(1), &json!(1)));
     assert_eq!(bodies[0]["policy"]["attestations"], 2);
     assert_eq!(bodies[0]["network"]["chain"], "stellar:stories");

@@ -315,7 +315,7 @@ async fn the_call_of_57500008_whose_events_were_rewritten_is_named_and_pays_nobo
     .fetch_all(&scene.db.pool)
     .await
     .unwrap();
-    assert_eq!(named, [call.clone()]);
+    assert_eq!(named, std::slice::from_ref(&call));
     for intent in intents.keys() {
         assert_eq!(scene.db.events(IntentId(intent.as_u128())).await, Vec::<String>::new());
     }

@@ -198,7 +198,7 @@ impl Play {
             let bodies = self.scene.db.bodies(intent).await;
             let last = bodies.last().cloned().unwrap_or_default();
             let undone = bodies.iter().any(|b| b["event"] == "payment.reversed" || b["event"] == "payment.retracted");
-            if last["event"] != "payment.confirmed" || last["intent"]["settled"] != amount.to_string() || undone {
+            if last["event"] != "payment.confirmed" || last["intent"]["settled"] != *amount.to_string() || undone {
                 self.wrong.push(format!("{amount}: {} with {}", last["event"], last["intent"]["settled"]));
             }
         }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use amn_core::block::Height;
+use amn_core::block::{Address, Height};
 use amn_core::confirmation::Policy;
+use amn_core::contract::Listener;
 use amn_core::engine::{Effect, Input, Refusal, State, step};
 use amn_core::event::Event;
 use amn_core::id::IntentId;
@@ -12,6 +13,7 @@ use amn_core::intent::Intent;
 use amn_core::network::{Facts, SharedFacts};
 use amn_core::source::{Coverage, Segment, WatchVersion};
 use amn_scanner::store;
+use amn_scanner::store::contracts::listeners::{self, Wish};
 use amn_scanner::store::decide::{CommandError, Decision, Desk};
 use sqlx::PgPool;
 
@@ -45,6 +47,17 @@ pub struct Held {
     record: Record,
 }
 
+/// Who listens in memory, as a configuration would say it.
+fn wish(contract: &Address, listener: &Listener) -> Wish {
+    Wish {
+        contract: contract.clone(),
+        patterns: listener.patterns.clone(),
+        tenant: listener.tenant.clone(),
+        since: (listener.since > Height(0)).then_some(listener.since),
+        place: "in memory".to_owned(),
+    }
+}
+
 /// What came out of a hold: nothing, or where the two differ.
 pub type Verdict = Result<(), String>;
 
@@ -53,6 +66,10 @@ impl Held {
         let file = state.policy.clone();
         let facts: SharedFacts = Arc::new(Facts { policy: file.clone(), ..(*state.facts).clone() });
         store::network::register(pool, "fake", &facts, None).await.expect("a new network is registered");
+        let wishes: Vec<Wish> =
+            state.listeners.iter().flat_map(|(contract, all)| all.iter().map(|l| wish(contract, l))).collect();
+        let listening = listeners::register(pool, &facts.id, &wishes, Some(Height(0)), state.now).await;
+        listening.expect("whoever listens in memory is registered");
         let desk = || Desk::new(pool.clone(), facts.clone());
         Self {
             pool: pool.clone(),

@@ -86,7 +86,7 @@ mod tests {
     fn what_was_packed_is_unpacked() {
         let noise: Vec<u8> =
             (0_u32..200_000).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> (n % 13)).to_le_bytes()).collect();
-        for bytes in [&b""[..], b"x", &[0; 100_000], &noise] {
+        for bytes in [&b""[..], b"x", &vec![0; 100_000], &noise] {
             assert_eq!(unpack(&packed(bytes), MOST).as_deref(), Ok(bytes));
         }
         assert_eq!(unpack(&bomb(8), MOST).unwrap().len(), MOST, "as much as there may be");

@@ -161,7 +161,8 @@ pub fn header_entry(ledger: &WireLedger<'_>) -> Result<Option<LedgerHeaderHistor
 /// The bytes that a text in base64 stands for, at most so many.
 pub fn base64_of(text: &str, max: usize, sequence: u32) -> Result<Vec<u8>, Trouble> {
     if text.len() / 4 * 3 > max.saturating_add(3) {
-        return Err(Trouble::Lie(format!("a part of ledger {sequence} of over {max} bytes")));
+        // Either it is nonsense, or ledgers have outgrown this binary: who else says the same tells which.
+        return Err(Trouble::Undecodable(format!("a part of ledger {sequence} of over {max} bytes")));
     }
     STANDARD.decode(text).map_err(|_| Trouble::Lie(format!("a part of ledger {sequence} is no base64")))
 }

@@ -68,10 +68,18 @@ impl Shared {
         }
         let attested = self.organisations_asked().map_or(0, |asked| shown.attested_to(asked));
         if attested > 0 {
+            let highest = Height(on.height.0.saturating_add(attested as u64));
+            for (other, there) in asked.against.iter().filter(|(_, there)| there.at.height <= highest) {
+                other.distrust(format!(
+                    "it has ledger {} {}; validators built on another",
+                    there.at.height, there.at.hash
+                ));
+            }
             return Ok(Backed { count: attested, operators: BTreeSet::new(), alone: false });
         }
         if let Some((other, there)) = asked.against.first() {
-            return self.contested(by, shown, other, *there).await.map(|()| whole);
+            let count = usize::try_from(there.at.height.above(on.height)).unwrap_or(usize::MAX);
+            return self.contested(by, shown, other, *there).await.map(|()| Backed { count, ..whole });
         }
         if asked.behind == 0 && asked.silent.is_empty() && asked.pruned > 0 {
             // History that nobody else keeps. It must lead to what is backed, or nothing in it ever settles.
@@ -134,8 +142,9 @@ impl Shared {
     pub async fn arbitrate(&self, contested: BlockRef) -> bool {
         let mut opinions: Vec<(Arc<Endpoint>, BlockRef)> = Vec::new();
         for endpoint in self.endpoints() {
-            match self.ask(&endpoint).header_once(contested.height).await {
-                Ok(header) => opinions.push((endpoint, header.at)),
+            // What it said before may have been another machine's mistake.
+            match self.ask(&endpoint).header(contested.height).await {
+                Ok((header, _)) => opinions.push((endpoint, header.at)),
                 Err(Trouble::Lie(why)) => endpoint.distrust(why),
                 Err(_) => {}
             }

@@ -22,7 +22,8 @@ use crate::ledger::PROTOCOL_MAX;
 /// of the public network has a megabyte.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Ledgers' time without a new one before the other endpoints are asked for their heads as well.
+/// Ledgers' time without a new one before the other endpoints are asked for their heads as well, and before one that is
+/// ahead of all others is listened to.
 const STILL_LEDGERS: u64 = 3;
 
 /// Beyond so many ledgers above what others have, a head is no head but a claim.
@@ -147,11 +148,12 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     let Some(leader) = endpoints.first() else { return Err(source.nobody()) };
     let mut verdict = Verdict::default();
     let before = source.believed_head();
+    let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_LEDGERS));
+    let now = source.pool.time().now();
     let mut latest: Vec<(Arc<Endpoint>, u32)> = Vec::new();
     match source.ask(leader).health().await {
         Ok(range) => {
-            let (height, now) = (u64::from(range.latest), source.pool.time().now());
-            let patience = Duration::from_millis(source.network.facts.block_time_ms.saturating_mul(STILL_LEDGERS));
+            let height = u64::from(range.latest);
             let stuck = source.memory.is_stuck_at(height, patience, now);
             if let Some(given) = before.as_ref().filter(|given| given.header.at.height.0 >= height && !stuck) {
                 leader.report_head(height);
@@ -172,7 +174,8 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    let Some(agreed) = newest_of_two(&latest, source.one_is_enough()) else {
+    let newest = |one_is_enough| newest_of_two(&latest, one_is_enough);
+    let Some(agreed) = newest(source.one_is_enough()) else {
         return Err(source.error(verdict, Height(0)));
     };
     for (endpoint, height) in &latest {
@@ -182,11 +185,14 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             endpoint.remark(&format!("it says that its newest ledger is {height}; that of others is {agreed}"));
         }
     }
-    if let Some(given) = before.filter(|given| given.header.at.height.0 >= u64::from(agreed)) {
+    // A second operator that stands still holds us no longer than that: then validators must do.
+    let held = source.memory.is_held_at(u64::from(agreed), patience, now);
+    let up_to = if held { newest(true).unwrap_or(agreed) } else { agreed };
+    if let Some(given) = before.as_ref().filter(|given| given.header.at.height.0 >= u64::from(up_to)) {
         return Ok(of(given.header));
     }
-    for (endpoint, _) in latest.iter().filter(|(_, height)| *height >= agreed) {
-        match source.ask(endpoint).header(Height(u64::from(agreed))).await {
+    for (endpoint, _) in latest.iter().filter(|(_, height)| *height >= up_to) {
+        match source.ask(endpoint).header(Height(u64::from(up_to))).await {
             Ok((header, answer)) => {
                 source.memory.keep_head(endpoint, header, answer);
                 return Ok(of(header));
@@ -194,7 +200,11 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(endpoint, trouble),
         }
     }
-    Err(source.error(verdict, Height(u64::from(agreed))))
+    // A lone claim that nobody can show takes nothing away from what is known.
+    match before.filter(|given| up_to > agreed && given.header.at.height.0 >= u64::from(agreed)) {
+        Some(given) => Ok(of(given.header)),
+        None => Err(source.error(verdict, Height(u64::from(up_to)))),
+    }
 }
 
 impl Shared {

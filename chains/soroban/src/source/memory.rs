@@ -32,16 +32,29 @@ pub struct Known {
     pub protocol: Option<u32>,
     /// What another network's passphrase it gave, if it did.
     pub foreign: Option<String>,
-    page: Option<u32>,
+    page: Option<Page>,
     said: BTreeMap<u64, Header>,
 }
+
+/// How many ledgers an endpoint is asked for at a time, after one time it was too many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Page {
+    most: u32,
+    /// How often it gave as many since.
+    given: u32,
+}
+
+/// So many times an endpoint must give as many as it was asked for before it is asked for one more: what it refuses
+/// may cost us all its time.
+const GIVEN_BEFORE_MORE: u32 = 16;
 
 /// Bounded by the number of endpoints.
 #[derive(Debug, Default)]
 pub struct Memory {
     known: Mutex<BTreeMap<String, Known>>,
     head: Mutex<Option<Given>>,
-    progress: Mutex<Option<(u64, Instant)>>,
+    leader: Mutex<Option<(u64, Instant)>>,
+    agreed: Mutex<Option<(u64, Instant)>>,
     waiting: Mutex<Option<Instant>>,
     garbled: Mutex<(Height, u32)>,
 }
@@ -83,19 +96,21 @@ impl Memory {
 
     /// How many ledgers to ask an endpoint for at a time.
     pub fn page(&self, of: &Endpoint) -> u32 {
-        lock(&self.known).get(of.name()).and_then(|known| known.page).unwrap_or(PAGE_MAX)
+        lock(&self.known).get(of.name()).and_then(|known| known.page).map_or(PAGE_MAX, |page| page.most)
     }
 
     /// So many were too much for it.
     pub fn shrink(&self, of: &Endpoint, from: u32) {
-        self.note(of, |known| known.page = Some((from / 2).max(1)));
+        self.note(of, |known| known.page = Some(Page { most: (from / 2).max(1), given: 0 }));
     }
 
-    /// It gave as many as it was asked for: next time one more.
-    pub fn grow(&self, of: &Endpoint, from: u32) {
+    /// It gave as many as it was asked for.
+    pub fn grow(&self, of: &Endpoint, count: u32) {
         self.note(of, |known| {
-            if known.page.is_some_and(|page| page <= from) {
-                known.page = Some(from.saturating_add(1).min(PAGE_MAX));
+            let Some(page) = known.page.as_mut().filter(|page| page.most <= count) else { return };
+            page.given += 1;
+            if page.given >= GIVEN_BEFORE_MORE {
+                *page = Page { most: page.most.saturating_add(1).min(PAGE_MAX), given: 0 };
             }
         });
     }
@@ -126,16 +141,15 @@ impl Memory {
         }
     }
 
-    /// Whether a head of this height means that nothing has moved for so long. The wait then begins anew, so that the
-    /// others are asked once in that time and not at every question.
+    /// Whether the leader's head means that nothing has moved for so long. The wait then begins anew, so that the others
+    /// are asked once in that time and not at every question.
     pub fn is_stuck_at(&self, height: u64, patience: Duration, now: Instant) -> bool {
-        let mut last = lock(&self.progress);
-        let stuck =
-            last.is_some_and(|(known, since)| height <= known && now.saturating_duration_since(since) >= patience);
-        if stuck || last.is_none_or(|(known, _)| height > known) {
-            *last = Some((height, now));
-        }
-        stuck
+        is_still(&self.leader, height, patience, now)
+    }
+
+    /// The same of the newest ledger that two have.
+    pub fn is_held_at(&self, height: u64, patience: Duration, now: Instant) -> bool {
+        is_still(&self.agreed, height, patience, now)
     }
 
     /// Whether a second word has been waited for so long.
@@ -170,6 +184,15 @@ impl Known {
             self.said.pop_first();
         }
     }
+}
+
+fn is_still(last: &Mutex<Option<(u64, Instant)>>, height: u64, patience: Duration, now: Instant) -> bool {
+    let mut last = lock(last);
+    let still = last.is_some_and(|(known, since)| height <= known && now.saturating_duration_since(since) >= patience);
+    if still || last.is_none_or(|(known, _)| height > known) {
+        *last = Some((height, now));
+    }
+    still
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -46,8 +46,11 @@ impl From<Lie> for Trouble {
 impl From<LedgerError> for Trouble {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::TooLarge(_) | LedgerError::OutOfPlace { .. } => Self::Lie(error.to_string()),
-            LedgerError::Undecodable(_) | LedgerError::Protocol { .. } => Self::Undecodable(error.to_string()),
+            LedgerError::OutOfPlace { .. } => Self::Lie(error.to_string()),
+            // Too large may mean that ledgers have outgrown this binary.
+            LedgerError::TooLarge(_) | LedgerError::Undecodable(_) | LedgerError::Protocol { .. } => {
+                Self::Undecodable(error.to_string())
+            }
         }
     }
 }

@@ -118,7 +118,7 @@ async fn a_lake_below_a_path_and_one_of_the_older_names_are_read() {
     let shelf = Shelf::serve(deep.path()).await.unwrap();
     let lake = at(&format!("{}/v1/ledgers/own/", shelf.url()));
     assert_eq!(asked(&lake, 1_001, 1_030, 30).await.unwrap().len(), 30);
-    let of_today = shelf.take_asked().iter().filter(|path| path.ends_with(".zst")).count();
+    let of_today = shelf.take_asked().iter().filter(|path| path.split('.').next_back() == Some("zst")).count();
     assert!(of_today <= 1, "the first file shows how they are called: {of_today}");
 }
 
@@ -287,11 +287,13 @@ async fn a_store_that_refuses_or_fails_is_not_a_lake_without_the_file() {
     let folder = folder_of(&made::ledgers_of(&history(10)), ONE);
     let shelf = Shelf::serve(folder.path()).await.unwrap();
     let says = |status: u16, body: &'static [u8]| -> made::Script {
-        Arc::new(
-            move |path, honest| {
-                if path.ends_with(".json") { honest } else { Said { status, head: "", body: body.to_vec() } }
-            },
-        )
+        Arc::new(move |path, honest| {
+            if path.split('.').next_back() == Some("json") {
+                honest
+            } else {
+                Said { status, head: "", body: body.to_vec() }
+            }
+        })
     };
     for (status, words) in [(403, "some stores do not tell"), (500, "HTTP 500"), (302, "HTTP 302"), (206, "HTTP 206")] {
         shelf.script(Some(says(status, b"<Error/>")));
@@ -320,4 +322,44 @@ fn a_lake_shows_no_more_of_its_address_than_scheme_and_host() {
     let shown = format!("{:?}", at("https://user:sekret0123456789@lake.example/sekret0123456789/ledgers"));
     assert!(shown.contains("https://lake.example") && !shown.contains("sekret"), "{shown}");
     assert_eq!(at("file:///srv/lake").health().shown_url, "file://");
+}
+
+/// Files as others write them: by zstd 1.5.4, from a stream at its usual level with a sum, and at level 19 with the
+/// length of its content instead.
+#[tokio::test]
+async fn files_that_others_compressed_are_read() {
+    let shape = Shape { ledgers_per_batch: 3, batches_per_partition: 10 };
+    for bytes in [&include_bytes!("lake/1002-1004.level-3.zst")[..], include_bytes!("lake/1002-1004.level-19.zst")] {
+        let folder = tempfile::tempdir().unwrap();
+        made::write_manifest(folder.path(), PASSPHRASE, shape).unwrap();
+        made::put(folder.path(), shape, 1_002, bytes).unwrap();
+        let ledgers = in_folder(folder.path()).ledgers(1_002, 1_004, 8).await.unwrap();
+        assert_eq!(sequences(&ledgers), [1_002, 1_003, 1_004]);
+        assert!(ledgers.windows(2).all(|two| two[1].parent() == two[0].at()));
+    }
+}
+
+#[tokio::test]
+async fn real_ledgers_of_the_public_network_come_out_of_a_file_as_they_went_in() {
+    for name in ["57500008", "63092988", "63092990"] {
+        let Some(bytes) = crate::support::real(&format!("pubnet-ledger-{name}.xdr.gz")) else { return };
+        let sequence: u32 = name.parse().unwrap();
+        let folder = folder_of(&[(sequence, bytes.clone())].into(), Shape::PUBLIC);
+        let ledgers = in_folder(folder.path()).ledgers(sequence, sequence, 1).await.unwrap();
+        assert_eq!(ledgers, [Ledger::decode(&bytes).unwrap()]);
+    }
+}
+
+#[tokio::test]
+#[ignore = "it measures: cargo test --release -p amn-soroban -- --ignored --nocapture measure"]
+async fn measure_what_it_costs_to_take_a_ledger_out_of_its_file() {
+    let Some(bytes) = crate::support::real("pubnet-ledger-63092990.xdr.gz") else { return };
+    let folder = folder_of(&[(63_092_990, bytes.clone())].into(), Shape::PUBLIC);
+    let packed = fs::metadata(folder.path().join(Shape::PUBLIC.path(63_092_990))).unwrap().len();
+    let lake = in_folder(folder.path());
+    let begin = std::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(lake.ledgers(63_092_990, 63_092_990, 1).await.unwrap().len(), 1);
+    }
+    println!("{} KiB packed, {} KiB unpacked: {:?} a ledger", packed >> 10, bytes.len() >> 10, begin.elapsed() / 100);
 }

@@ -10,6 +10,7 @@ mod mutations;
 mod node;
 mod readings;
 mod real_ledgers;
+mod said;
 mod scene;
 mod second_reader;
 mod source;

@@ -183,6 +183,39 @@ async fn a_node_that_stands_still_does_not_hold_us() {
 }
 
 #[tokio::test]
+async fn a_second_operator_that_stands_still_does_not_hold_us_for_ever() {
+    for organisations in [0, 3] {
+        let stand = stand(2, organisations).await;
+        assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010));
+        stand.nodes[1].fault(Fault::Stalled(1_010));
+        stand.pass(6);
+        assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010), "it may come");
+        let mut on = stand.at(1_010);
+        for _ in 0..6 {
+            stand.clock.advance(Duration::from_secs(16));
+            let head = stand.source.head().await.unwrap().tip.at;
+            if let Ok(segment) = stand.standing_on(on, head.height).await {
+                assert_eq!(segment.parent, on);
+                on = segment.tip.at;
+            }
+        }
+        // Validators stand behind all but the last two; where none are known, one is followed after a wait.
+        assert_eq!(on, stand.at(if organisations == 0 { 1_016 } else { 1_014 }));
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_can_show_takes_nothing_away_though_all_others_stand_still() {
+    let stand = stand(2, 0).await;
+    stand.nodes[0].fault(Fault::Ahead(1_000));
+    for _ in 0..4 {
+        assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010));
+        stand.clock.advance(Duration::from_secs(16));
+    }
+    assert!(stand.source.pool().head_seen() < 2_000);
+}
+
+#[tokio::test]
 async fn nodes_that_are_not_well_are_not_believed_to_have_nothing() {
     for fault in [Fault::Unhealthy, Fault::Starting, Fault::Queue, Fault::MethodQueue, Fault::GatewayTimeout] {
         let stand = stand(2, 0).await;
