@@ -160,3 +160,64 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks_exact(2);
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_it_is_given_it_becomes_its_one_spelling() {
+        for (given, spelled) in [
+            ("text:order 17", "text:order 17"),
+            ("text:  order 17 ", "text:order 17"),
+            ("text:a:b", "text:a:b"),
+            ("text:Cafe\u{301}", "text:Caf\u{e9}"),
+            ("text:two\nlines", "text-hex:74776f0a6c696e6573"),
+            ("text-hex:6f6b", "text:ok"),
+            ("text-hex:FF", "text-hex:ff"),
+            ("bin:ABcd", "bin:abcd"),
+            ("query:1", "query:1"),
+            ("query:18446744073709551615", "query:18446744073709551615"),
+        ] {
+            let reference = parse(given).unwrap().spell();
+            assert_eq!(reference.as_str(), spelled);
+            assert_eq!(parse(reference.as_str()).unwrap().spell(), reference);
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_refused() {
+        let (fits, long) = (format!("text:{}", "x".repeat(TEXT_MAX)), format!("text:{}", "x".repeat(TEXT_MAX + 1)));
+        assert!(parse(&fits).is_ok());
+        for given in [
+            "",
+            "17",
+            "text:",
+            "text: \n",
+            &long,
+            "text-hex:abc",
+            "text-hex:",
+            "bin:",
+            "bin:xy",
+            "query:",
+            "query:0",
+            "query:07",
+            "query:+7",
+            "query:18446744073709551616",
+            "odd:00",
+            "encrypted:00",
+            "id:7",
+        ] {
+            assert!(parse(given).is_err(), "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_counts_only_where_nothing_is_said() {
+        let said = Reference::new("text:a");
+        assert_eq!(of_jetton(Said::Reference(said.clone()), 7), Some(said.clone()));
+        assert_eq!(of_jetton(Said::Operation(1, said.clone()), 7), Some(said));
+        assert_eq!(of_jetton(Said::Nothing, 7), Some(Reference::new("query:7")));
+        assert_eq!(of_jetton(Said::Nothing, 0), None);
+    }
+}

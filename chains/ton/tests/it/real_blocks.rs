@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use amn_core::block::{Block, Inclusion, Kind, Transfer};
+use amn_core::block::{Block, Inclusion, Kind, Reference, Transfer};
 use amn_ton::address::{self, Account, Realm};
 use amn_ton::block::ShardBlock;
+use amn_ton::cell;
 use amn_ton::decode::{self, Registry, Wallets};
 use amn_ton::evidence::{Cursor, Descent};
-use amn_ton::reference;
+use amn_ton::jetton;
+use amn_ton::reference::{self, Said};
 use amn_ton::transaction::Link;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::second_reader::{self, Credit, Found, Says};
 use crate::support::*;
@@ -181,4 +185,37 @@ fn a_real_block_says_its_name_its_network_and_what_it_stands_on() {
         assert!(!block.transactions.is_empty(), "{file}: a masterchain block has those of the network itself");
         assert_eq!(block.vertical, 1);
     }
+}
+
+#[test]
+fn a_real_answer_of_an_indexer_holds_a_jetton_transfer_that_is_read_from_its_cells_alone() {
+    let Some(text) = real_text("toncenter-v3-traces-testnet.json") else { return };
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let transactions = answer["traces"][0]["transactions"].as_object().unwrap();
+    let is_transfer = |one: &&serde_json::Value| one["in_msg"]["opcode"] == "0x178d4519";
+    let received = transactions.values().find(is_transfer).unwrap();
+    let cell = |value: &serde_json::Value| cell::decode(&STANDARD.decode(value.as_str().unwrap()).unwrap()).unwrap();
+    let message = &received["in_msg"];
+    let (body, state) = (cell(&message["message_content"]["body"]), cell(&message["init_state"]["body"]));
+    let incoming = jetton::incoming(body.as_slice().unwrap()).unwrap();
+    let said = Said::Reference(Reference::new("text:55F3401104D6C4DA34E9"));
+    assert_eq!((incoming.query, incoming.amount, incoming.said), (0, 2_000_000_000, said));
+    let from = "0:C87D39C53910B89B11870D28720C50410AEE4978B6639BE6FAF644EEB677F291";
+    assert_eq!(incoming.from, Some(account(from)));
+    // The wallet, by the state it was made with: code and master are those we list.
+    let mut data = state.as_slice().unwrap().get_reference_as_slice(1).unwrap();
+    data.skip_first(8, 0).unwrap();
+    let (owner, master) = (Account::load(&mut data).unwrap().unwrap(), Account::load(&mut data).unwrap().unwrap());
+    let wallet = account(received["account"].as_str().unwrap());
+    let form = &usdt(&mainnet().registry).form.clone();
+    assert_eq!(master, usdt(&mainnet().registry).master);
+    assert_eq!(form.wallet(&master, &owner), Some(wallet));
+    assert_eq!(form.owner_by_state(&master, &wallet, &state), Some(owner));
+    assert_eq!(form.owner_by_state(&owner, &wallet, &state), None, "not of another master");
+    // Its owner is told, and the telling is aborted: the payment stands.
+    let told = transactions.values().find(|one| one["in_msg"]["opcode"] == "0x7362d09c").unwrap();
+    assert_eq!(
+        (told["description"]["aborted"].as_bool(), account(told["account"].as_str().unwrap())),
+        (Some(true), owner)
+    );
 }

@@ -20,18 +20,22 @@ pub const STRANGER: Account = Account::new(0, [3; 32]);
 pub const BLOCKS: [&str; 2] =
     ["shardblock-0-8000000000000000-57314442.hex", "shardblock-0-6000000000000000-52111590.hex"];
 
-/// A file of real chain data, of hexadecimal digits; `None`, and the reason is printed, where it is not on this
-/// machine.
-pub fn real(file: &str) -> Option<Vec<u8>> {
+/// A file of real chain data; `None`, and the reason is printed, where it is not on this machine.
+pub fn real_text(file: &str) -> Option<String> {
     let folder = std::env::var_os("AMN_REAL_DATA")
         .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/real")), PathBuf::from);
-    let digits = match std::fs::read_to_string(folder.join("ton").join(file)) {
-        Ok(digits) => digits,
+    match std::fs::read_to_string(folder.join("ton").join(file)) {
+        Ok(text) => Some(text),
         Err(error) => {
             println!("skipped: no real data, {file}: {error} (set AMN_REAL_DATA)");
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// The bytes of a file of hexadecimal digits.
+pub fn real(file: &str) -> Option<Vec<u8>> {
+    let digits = real_text(file)?;
     let pairs = digits.trim().as_bytes().chunks_exact(2);
     Some(pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect())
 }
