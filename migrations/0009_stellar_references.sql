@@ -15,11 +15,22 @@ create function amn.fresh_number(id uuid, attempt integer) returns bigint langua
     | (1::bigint << 52)
 $$;
 
+-- Whether bytes are a text in UTF-8.
+create function amn.is_utf8(bytes bytea) returns boolean language plpgsql immutable strict as $$
+begin
+  perform convert_from(bytes, 'UTF8');
+  return true;
+exception when others then
+  return false;
+end $$;
+
 -- Why the text is no reference of Stellar; null where it is one. Its spelling must be the one that is matched on chain.
 create function amn.stellar_reference_trouble(address text, reference text) returns text language plpgsql immutable strict as $$
 declare
   kind text := split_part(reference, ':', 1);
   value text := substr(reference, length(split_part(reference, ':', 1)) + 2);
+  -- A control character in hexadecimal UTF-8: U+0000 to U+001F, U+007F to U+009F.
+  control text := '^([0-9a-f]{2})*([01][0-9a-f]|7f|c2[89][0-9a-f])';
   fits boolean;
 begin
   if address like 'C%' and kind <> 'id' then
@@ -29,9 +40,10 @@ begin
     -- Of 20 digits, the order of the text is that of the number.
     when 'id' then value ~ '^(0|[1-9][0-9]{0,18})$'
       or (value ~ '^1[0-9]{19}$' and value collate "C" <= '18446744073709551615')
-    when 'text' then octet_length(value) between 1 and 28 and value !~ '[[:cntrl:]]'
+    when 'text' then octet_length(value) between 1 and 28 and encode(convert_to(value, 'UTF8'), 'hex') !~ control
     -- Only for bytes that text: cannot spell.
-    when 'text-hex' then value ~ '^([0-9a-f]{2}){1,28}$' and value !~ '^([2-6][0-9a-f]|7[0-9a-e])+$'
+    when 'text-hex' then
+      case when value ~ '^([0-9a-f]{2}){1,28}$' then value ~ control or not amn.is_utf8(decode(value, 'hex')) else false end
     when 'hash' then value ~ '^[0-9a-f]{64}$'
     when 'return' then value ~ '^[0-9a-f]{64}$'
     else false
@@ -157,4 +169,5 @@ begin
 end $$;
 
 revoke all on function amn.fresh_number from public;
+revoke all on function amn.is_utf8 from public;
 revoke all on function amn.stellar_reference_trouble from public;

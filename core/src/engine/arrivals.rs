@@ -174,11 +174,21 @@ impl Fold {
     pub fn takebacks(&mut self, block: &Block, spared: &BTreeSet<DepositId>) {
         for takeback in &block.takebacks {
             let watches = self.state.watches.get(&takeback.from).map_or(&[][..], Vec::as_slice);
-            let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
             if watches.is_empty() {
                 continue;
             }
-            if shared {
+            let here = |d: &&Deposit| {
+                d.is_live()
+                    && d.transfer.to == takeback.from
+                    && d.transfer.asset == takeback.asset
+                    // What came later was not there to be taken.
+                    && d.block.height <= block.header.at.height
+                    && !self.limbo.contains(&d.id)
+            };
+            let owners: BTreeSet<Owner> = self.state.deposits.values().filter(here).map(|d| d.owner).collect();
+            let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
+            // Where all that is there is one intent's, it can only be that one's, shared address or not.
+            if shared && owners.len() != 1 {
                 // Whose money was taken from a shared address is for a person to say.
                 self.alarm(
                     "takeback_at_shared_address",
@@ -187,14 +197,8 @@ impl Fold {
                 continue;
             }
             let mut left = takeback.amount;
-            let mut newest: Vec<Deposit> = self
-                .state
-                .deposits
-                .values()
-                .filter(|d| d.is_live() && d.transfer.to == takeback.from && d.transfer.asset == takeback.asset)
-                .filter(|d| !spared.contains(&d.id) && !self.limbo.contains(&d.id))
-                .cloned()
-                .collect();
+            let mut newest: Vec<Deposit> =
+                self.state.deposits.values().filter(here).filter(|d| !spared.contains(&d.id)).cloned().collect();
             newest.sort_by_key(|d| std::cmp::Reverse(d.place()));
             for deposit in newest {
                 if left.is_zero() {

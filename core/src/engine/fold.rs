@@ -146,8 +146,17 @@ impl Fold {
         for block in blocks {
             let linked = floor.is_some_and(|floor| block.header.at.height >= floor);
             self.transfers(block, linked);
-            // What was known before has met these take-backs before.
-            self.takebacks(block, &before);
+            // What was known before has met these take-backs before, unless its intent is owed this very height.
+            let owed = |deposit: &Deposit| match deposit.owner {
+                Owner::Intent(id) if intents.contains(&id) => {
+                    let backfill = self.state.intents.get(&id).and_then(|intent| intent.backfill);
+                    backfill.is_some_and(|(from, to)| (from..=to).contains(&block.header.at.height))
+                }
+                Owner::Intent(_) | Owner::Nobody(_) => false,
+            };
+            let met = |id: &&DepositId| !self.state.deposits.get(*id).is_some_and(owed);
+            let spared: BTreeSet<DepositId> = before.iter().filter(met).copied().collect();
+            self.takebacks(block, &spared);
             self.contract_events(block, linked);
         }
         self.rescan = false;

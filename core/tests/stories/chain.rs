@@ -159,6 +159,54 @@ fn money_taken_back_does_not_return_by_reading_its_block_again() {
 }
 
 #[test]
+fn money_taken_back_in_a_later_page_of_what_is_read_again_is_not_confirmed() {
+    let mut stage = Stage::new(confirmations(1), &PLAIN);
+    stage.world.watch.0 += 1;
+    let new = stage.world.ask(&Ask { address: "N6", ..PLAIN });
+    stage.pay("N6", 100);
+    stage.later(1);
+    stage.take_back("N6", 100);
+    stage.read_stale();
+    let (from, to) = stage.state().intents[&new].backfill.unwrap();
+    for (from, to) in [(from, from), (from.next(), to)] {
+        let blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
+        let through = blocks.last().unwrap().header.at;
+        stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
+    }
+    assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
+    assert_eq!(stage.state().intents[&new].progress.sums.settled, Amount::ZERO);
+}
+
+#[test]
+fn what_was_taken_before_a_payment_came_is_not_taken_from_it() {
+    let mut stage = Stage::new(confirmations(1), &PLAIN);
+    stage.world.watch.0 += 1;
+    let new = stage.world.ask(&Ask { address: "N6", ..PLAIN });
+    stage.take_back("N6", 100);
+    stage.read_stale();
+    let (from, to) = stage.state().intents[&new].backfill.unwrap();
+    // It is paid, and that is read, before the past is.
+    stage.pay("N6", 100);
+    stage.read();
+    assert_eq!(stage.heard(), ["detected", "confirmed"]);
+    let blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
+    let through = blocks.last().unwrap().header.at;
+    stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
+    assert_eq!(stage.heard(), [""; 0]);
+}
+
+#[test]
+fn a_take_back_at_a_shared_address_where_all_money_is_one_intents_can_only_be_that_ones() {
+    let ask = Ask { address: "S", reference: Some("7"), ..PLAIN };
+    let mut stage = Stage::new(confirmations(1), &ask);
+    let payment = stage.world.truth.payment("S", USDC, 100, Some("7"));
+    stage.mine(vec![payment]);
+    stage.take_back("S", 100);
+    stage.read();
+    assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
+}
+
+#[test]
 fn an_intent_inserted_between_read_and_commit_and_paid_in_that_very_block_does_not_expire_unread() {
     let mut stage = Stage::new(confirmations(1), &PLAIN);
     stage.world.watch.0 += 1;

@@ -137,7 +137,12 @@ impl Counted {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(block, count);
         while known.len() > COUNTED_MAX {
-            known.pop_first();
+            // Who is counted best needs us least. Never the one in hand: it would begin anew at each look.
+            let others = known.iter().filter(|(at, _)| **at != block);
+            let Some(best) = others.max_by_key(|(at, count)| (count.who.len(), **at)).map(|(at, _)| *at) else {
+                return;
+            };
+            known.remove(&best);
         }
     }
 }
