@@ -152,7 +152,10 @@ async fn a_person_is_told_what_stands_behind_a_payment_and_how_far_the_nodes_rea
     );
     assert_eq!(explained["moves"][0]["shown"], "1 XLM", "{explained:#}");
 
-    let shown = amn(&config, &["networks", "show", ground::NETWORK]).await.fine();
+    // How far nodes reach is the daemon's to say, and it says it every few seconds.
+    let show = async || amn(&config, &["networks", "show", ground::NETWORK]).await.fine();
+    play.wait("nobody says how far the nodes reach", async || show().await.contains("1001 to 100")).await;
+    let shown = show().await;
     for part in [ground::PASSPHRASE, "org-1, org-2, org-3", "1001 to 100", "; protocol 26"] {
         assert!(shown.contains(part), "no {part:?} in:\n{shown}");
     }
