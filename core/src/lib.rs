@@ -15,5 +15,6 @@ pub mod intent;
 pub mod matching;
 pub mod money;
 pub mod network;
+pub mod network_file;
 pub mod source;
 pub mod timestamp;

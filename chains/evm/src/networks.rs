@@ -11,6 +11,8 @@ use amn_core::block::{AssetId, Inclusion, NetworkId};
 use amn_core::confirmation::{Policy, Require, Tier};
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts, SharedFacts};
+pub use amn_core::network_file::NetworkError;
+use amn_core::network_file::{check_decimals, located};
 use serde::Deserialize;
 
 use crate::address;
@@ -31,18 +33,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("devnet", include_str!("../networks/devnet.toml")),
 ];
 
-/// Decimals no honest token exceeds; more would be a typing error.
-const DECIMALS_MAX: u8 = 36;
-
-/// What is wrong with a network's file, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {what}")]
-pub struct NetworkError {
-    pub file: String,
-    /// With line and column where the text itself is at fault.
-    pub what: String,
-}
-
 /// A network of this family, as its file says.
 #[derive(Clone, Debug)]
 pub struct EvmNetwork {
@@ -58,7 +48,8 @@ impl EvmNetwork {
     /// Reads a network's file. `file` is what errors call it.
     pub fn parse(id: &NetworkId, file: &str, text: &str) -> Result<Self, NetworkError> {
         let wrong = |what: String| NetworkError { file: file.to_owned(), what };
-        let read: NetworkFile = toml::from_str(text).map_err(|error| wrong(located(&error, text)))?;
+        let read: NetworkFile =
+            toml::from_str(text).map_err(|error| wrong(located(error.message(), error.span(), text)))?;
         read.build(id).map_err(wrong)
     }
 
@@ -100,16 +91,6 @@ impl EvmNetwork {
     }
 }
 
-/// The first line that the error is about, with its number.
-fn located(error: &toml::de::Error, text: &str) -> String {
-    let message = error.message().lines().next().unwrap_or_default().to_owned();
-    let Some(span) = error.span() else { return message };
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    format!("line {line}, column {column}: {message}")
-}
-
 /// The file of a network. Unknown keys are refused: a mistyped threshold must not be silently absent.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,7 +99,7 @@ pub struct NetworkFile {
     pub block_time_ms: NonZeroU64,
     pub codec: Codec,
     pub range_blocks: NonZeroU64,
-    #[serde(default = "two")]
+    #[serde(default = "amn_core::network_file::two")]
     pub rewind_operators: NonZeroU32,
     pub native: NativeEntry,
     #[serde(default)]
@@ -128,10 +109,6 @@ pub struct NetworkFile {
     pub require: Require,
     #[serde(default)]
     pub tiers: Vec<Tier>,
-}
-
-fn two() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(1)
 }
 
 /// The network's own money.
@@ -157,9 +134,7 @@ pub struct TokenEntry {
 
 impl TokenEntry {
     fn asset(&self, chain_id: u64) -> Result<Asset, String> {
-        if self.decimals > DECIMALS_MAX {
-            return Err(format!("{} has {} decimals; at most {DECIMALS_MAX} make sense", self.symbol, self.decimals));
-        }
+        check_decimals(&self.symbol, self.decimals)?;
         Ok(Asset {
             id: address::token_id(chain_id, self.address.0.0.0),
             symbol: self.symbol.clone(),

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use amn_core::block::NetworkId;
 use amn_core::network::{Asset, Facts, SharedFacts};
+pub use amn_core::network_file::NetworkError;
+use amn_core::network_file::{Problem, located};
 use stellar_xdr::Asset as Classic;
 
 use crate::asset;
 use crate::decode::{Listed, Registry};
-use file::Problem;
 
 /// The passphrase of the public network.
 pub const PUBLIC_PASSPHRASE: &str = "Public Global Stellar Network ; September 2015";
@@ -28,15 +29,6 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("stellar-futurenet", include_str!("../networks/stellar-futurenet.toml")),
     ("stellar-standalone", include_str!("../networks/stellar-standalone.toml")),
 ];
-
-/// What is wrong with a network's file, and where.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {what}")]
-pub struct NetworkError {
-    pub file: String,
-    /// With line and column where the text itself is at fault.
-    pub what: String,
-}
 
 /// A network of this family, as its file says.
 #[derive(Clone, Debug)]
@@ -79,7 +71,8 @@ impl SorobanNetwork {
     /// Reads a network's file. `file` is what errors call it.
     pub fn parse(id: &NetworkId, file: &str, text: &str) -> Result<Self, NetworkError> {
         let wrong = |what: String| NetworkError { file: file.to_owned(), what };
-        let read: NetworkFile = toml::from_str(text).map_err(|error| wrong(located(&error, text)))?;
+        let read: NetworkFile =
+            toml::from_str(text).map_err(|error| wrong(located(error.message(), error.span(), text)))?;
         read.build(id).map_err(|problem| wrong(problem.located(text)))
     }
 
@@ -115,16 +108,6 @@ impl SorobanNetwork {
         self.facts = Arc::new(facts);
         Ok(self)
     }
-}
-
-/// The first line that the error is about, with its number.
-fn located(error: &toml::de::Error, text: &str) -> String {
-    let message = error.message().lines().next().unwrap_or_default().to_owned();
-    let Some(span) = error.span() else { return message };
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    format!("line {line}, column {column}: {message}")
 }
 
 impl Registry {

@@ -8,6 +8,7 @@ use amn_core::block::NetworkId;
 use amn_core::confirmation::{Policy, Require, Tier};
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts};
+use amn_core::network_file::{Problem, check_decimals};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use stellar_strkey::{Contract, ed25519};
@@ -17,9 +18,6 @@ use super::{Organisations, SorobanNetwork};
 use crate::asset::{self, DECIMALS};
 use crate::decode::Registry;
 
-/// Decimals no honest token exceeds; more would be a typing error.
-const DECIMALS_MAX: u8 = 36;
-
 /// The file of a network. Unknown keys are refused: a mistyped threshold must not be silently absent.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +26,7 @@ pub struct NetworkFile {
     pub chain: String,
     pub passphrase: String,
     pub block_time_ms: NonZeroU64,
-    #[serde(default = "two")]
+    #[serde(default = "amn_core::network_file::two")]
     pub rewind_operators: NonZeroU32,
     pub native: NativeEntry,
     /// Classic assets.
@@ -42,10 +40,6 @@ pub struct NetworkFile {
     pub require: Require,
     #[serde(default)]
     pub tiers: Vec<Tier>,
-}
-
-fn two() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(1)
 }
 
 /// The network's own money.
@@ -167,10 +161,7 @@ impl ClassicEntry {
 
 impl TokenEntry {
     pub(super) fn list(&self, chain: &str) -> Result<Entry, Problem> {
-        if self.decimals > DECIMALS_MAX {
-            let what = format!("{} has {} decimals; at most {DECIMALS_MAX} make sense", self.symbol, self.decimals);
-            return Err(what.into());
-        }
+        check_decimals(&self.symbol, self.decimals)?;
         let asset = Asset {
             id: asset::token_id(chain, self.contract.0),
             symbol: self.symbol.clone(),
@@ -267,24 +258,5 @@ impl NetworkFile {
             }
         }
         Ok(())
-    }
-}
-
-/// What cannot be, and the text in the file that says it.
-pub(super) struct Problem {
-    pub(super) what: String,
-    at: Option<String>,
-}
-
-impl Problem {
-    pub(super) fn located(&self, text: &str) -> String {
-        let line = self.at.as_ref().and_then(|at| text.lines().position(|line| line.contains(at.as_str())));
-        line.map_or_else(|| self.what.clone(), |line| format!("line {}: {}", line + 1, self.what))
-    }
-}
-
-impl From<String> for Problem {
-    fn from(what: String) -> Self {
-        Self { what, at: None }
     }
 }

@@ -8,6 +8,7 @@ use amn_core::block::{AssetId, Hash, NetworkId};
 use amn_core::confirmation::{Policy, Require, Tier};
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts};
+use amn_core::network_file::{Problem, check_decimals};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -16,9 +17,6 @@ use super::{DECIMALS, SLIP44, TonNetwork};
 use crate::address::{self, Realm};
 use crate::decode::{Jetton, Listed, Registry};
 use crate::jetton::{Layout, WalletForm};
-
-/// Decimals no honest token exceeds; more would be a typing error.
-const DECIMALS_MAX: u8 = 36;
 
 /// The main network's number, which its addresses are written for.
 const MAINNET: i32 = -239;
@@ -32,7 +30,7 @@ pub struct NetworkFile {
     /// Whether addresses are written for the main network or for test networks.
     pub addresses: Addresses,
     pub block_time_ms: NonZeroU64,
-    #[serde(default = "two")]
+    #[serde(default = "amn_core::network_file::two")]
     pub rewind_operators: NonZeroU32,
     pub native: NativeEntry,
     #[serde(default)]
@@ -40,10 +38,6 @@ pub struct NetworkFile {
     pub require: Require,
     #[serde(default)]
     pub tiers: Vec<Tier>,
-}
-
-fn two() -> NonZeroU32 {
-    NonZeroU32::MIN.saturating_add(1)
 }
 
 /// How a file says for which kind of network addresses are written.
@@ -87,10 +81,7 @@ pub struct JettonEntry {
 
 impl JettonEntry {
     pub(super) fn list(&self, chain: &str, realm: Realm) -> Result<(Asset, Jetton), Problem> {
-        if self.decimals > DECIMALS_MAX {
-            let what = format!("{} has {} decimals; at most {DECIMALS_MAX} make sense", self.symbol, self.decimals);
-            return Err(what.into());
-        }
+        check_decimals(&self.symbol, self.decimals)?;
         let account = |text: &str| {
             address::parse(text, realm).map_err(|error| Problem::at(text, format!("{}: {error}", self.symbol)))
         };
@@ -203,28 +194,5 @@ impl NetworkFile {
             }
         }
         Ok(())
-    }
-}
-
-/// What cannot be, and the text in the file that says it.
-pub(super) struct Problem {
-    pub(super) what: String,
-    at: Option<String>,
-}
-
-impl Problem {
-    fn at(text: &str, what: String) -> Self {
-        Self { what, at: Some(text.to_owned()) }
-    }
-
-    pub(super) fn located(&self, text: &str) -> String {
-        let line = self.at.as_ref().and_then(|at| text.lines().position(|line| line.contains(at.as_str())));
-        line.map_or_else(|| self.what.clone(), |line| format!("line {}: {}", line + 1, self.what))
-    }
-}
-
-impl From<String> for Problem {
-    fn from(what: String) -> Self {
-        Self { what, at: None }
     }
 }
