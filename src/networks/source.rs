@@ -2,7 +2,7 @@
 
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
 use amn_core::money::Amount;
-use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch};
+use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion};
 use amn_evm::source::EvmSource;
 use amn_soroban::source::SorobanSource;
 
@@ -24,6 +24,10 @@ macro_rules! asked {
 }
 
 impl ChainSource for Source {
+    fn new_watch(&self, version: WatchVersion) -> Watch {
+        asked!(self, source => source.new_watch(version))
+    }
+
     async fn probe(&self) -> Result<Identity, SourceError> {
         asked!(self, source => source.probe().await)
     }
