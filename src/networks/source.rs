@@ -5,12 +5,14 @@ use amn_core::money::Amount;
 use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion};
 use amn_evm::source::EvmSource;
 use amn_soroban::source::SorobanSource;
+use amn_ton::source::TonSource;
 
 /// What reads a network.
 #[derive(Debug)]
 pub enum Source {
     Evm(Box<EvmSource>),
     Soroban(Box<SorobanSource>),
+    Ton(Box<TonSource>),
 }
 
 /// The same question to whichever family it is.
@@ -19,6 +21,7 @@ macro_rules! asked {
         match $self {
             Self::Evm($source) => $question,
             Self::Soroban($source) => $question,
+            Self::Ton($source) => $question,
         }
     };
 }
