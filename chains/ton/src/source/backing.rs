@@ -202,6 +202,8 @@ impl Shared {
                 there.height, there.hash
             ));
             self.memory.forget(endpoint);
+            // It may have been its word.
+            self.memory.keep_head(None);
         }
         *winner == contested.hash
     }

@@ -32,13 +32,15 @@ const TRANSACTIONS_MAX: usize = 2_000;
 pub(crate) const WAITED_BLOCKS: u64 = 25;
 
 /// One account that moved.
-struct Moved {
-    account: Account,
-    cursor: Option<Cursor>,
+pub(crate) struct Moved {
+    pub(crate) account: Account,
+    pub(crate) cursor: Option<Cursor>,
     /// It was never looked at before: what lies below the stretch is not ours.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// Oldest first, each above the cursor.
-    names: Vec<Named>,
+    pub(crate) names: Vec<Named>,
+    /// What was read of them already.
+    pub(crate) known: Known,
 }
 
 impl Shared {
@@ -73,17 +75,17 @@ impl Shared {
             if let Some(cursor) = cursor.filter(|_| fresh) {
                 cursors.set(account, cursor);
             }
-            moved.push(Moved { account, cursor, fresh, names });
+            moved.push(Moved { account, cursor, fresh, names, known: Known::new() });
         }
         let rows = cut_for_the_busy(rows, &moved);
         let to = rows.last().map_or(on.height, |row| row.at.height);
         let found = stream::iter(moved).map(async |moved| self.found(by, on, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
-        found.extend(self.overtaken(by, on, &heads, &cursors).await);
+        found.extend(self.overtaken(by, &rows, &heads, &cursors).await);
         let reading = Reading { by, rows, watch, followed, found, cursors };
         let segment = self.finish(reading).await?;
-        self.look_elsewhere(by, &heads, &Cursors::read(&segment.checkpoint), &segment).await;
+        self.look_elsewhere(by, followed, &heads, &segment).await;
         Ok(segment)
     }
 
@@ -165,7 +167,7 @@ impl Shared {
     }
 
     /// An account's chain from the newest of the names within the stretch down to where we stood.
-    async fn found(
+    pub(crate) async fn found(
         &self,
         by: &Arc<Endpoint>,
         on: BlockRef,
@@ -175,9 +177,8 @@ impl Shared {
         let within = |named: &Named| named.height.is_none_or(|height| height <= to);
         let Some(last) = moved.names.iter().rposition(within) else { return Ok(None) };
         moved.names.truncate(last + 1);
-        let (account, names, mut cursor) = (moved.account, moved.names, moved.cursor);
-        let mut known = Known::new();
-        if cursor.is_none() && moved.fresh {
+        let Moved { account, mut cursor, fresh, names, mut known } = moved;
+        if cursor.is_none() && fresh {
             cursor = self.below(by, &names, &mut known).await?;
         }
         match self.descend(by.operator(), account, &names, cursor, &mut known).await {

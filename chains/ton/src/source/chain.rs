@@ -17,6 +17,10 @@ use crate::transaction::{Link, Transaction};
 /// Lives of one account between two looks: each needs a deployment and an end.
 const LIVES_MAX: usize = 64;
 
+/// Transactions of one account that are held at once: more than a stretch takes of it, and the same again. Some are
+/// 10 KB.
+const CHAIN_MAX: usize = 20_000;
+
 /// Cells asked for at a time.
 const CELLS: usize = 100;
 
@@ -126,6 +130,10 @@ impl Shared {
         read_known(&mut descent, known)?;
         for endpoint in self.cells(namer) {
             while let Some(wanted) = descent.wanted() {
+                if known.len() > CHAIN_MAX {
+                    let what = format!("more than {CHAIN_MAX} transactions of {account} at once");
+                    return Err(Astray::Missing(Trouble::TooMuch(what), BTreeSet::new()));
+                }
                 match self.next_cells(&endpoint, account, wanted, until, &mut descent, known).await {
                     Ok(()) => {
                         if wanted == top {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amn_core::block::{BlockRef, Hash, Header, Height};
+use amn_core::block::{BlockRef, Hash, Header, Height, Operator};
 use amn_core::timestamp::Timestamp;
 use amn_rpc::Endpoint;
 use tokio::time::Instant;
@@ -36,9 +36,7 @@ pub(crate) struct Known {
 #[derive(Clone, Debug)]
 pub(crate) struct Ahead {
     pub(crate) head: Link,
-    /// The endpoint that said so.
-    pub(crate) by: String,
-    pub(crate) since: Instant,
+    pub(crate) by: Operator,
 }
 
 /// Bounded by the number of endpoints, and by the bounds above.
@@ -168,18 +166,17 @@ impl Memory {
         now.saturating_duration_since(since) >= patience
     }
 
-    /// Nothing of this account is awaited any more.
-    pub(crate) fn came(&self, account: Account) {
-        lock(&self.waits).retain(|(of, _), _| *of != account);
-        lock(&self.ahead).remove(&account);
-    }
-
     /// Somebody has a later transaction of an account.
-    pub(crate) fn is_ahead(&self, account: Account, head: Link, by: &Endpoint, now: Instant) {
+    pub(crate) fn is_ahead(&self, account: Account, head: Link, by: &Operator) {
         let mut ahead = lock(&self.ahead);
         if ahead.len() < WAITS_MAX {
-            ahead.entry(account).or_insert_with(|| Ahead { head, by: by.name().to_owned(), since: now });
+            ahead.entry(account).or_insert_with(|| Ahead { head, by: by.clone() });
         }
+    }
+
+    /// Whoever lacked it has it now, or it was told without.
+    pub(crate) fn caught_up(&self, account: Account) {
+        lock(&self.ahead).remove(&account);
     }
 
     pub(crate) fn ahead(&self) -> BTreeMap<Account, Ahead> {

@@ -69,6 +69,11 @@ impl Verdict {
         }
     }
 
+    /// How many endpoints could not help.
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Whether nothing is wrong with whoever was asked but that it has not got there, or that others contradict it:
     /// then asking in another way helps nobody.
     pub(crate) const fn is_mere_waiting(&self) -> bool {
