@@ -1,0 +1,4 @@
+//! The source over nodes that serve one history, honestly or not.
+
+mod following;
+mod stand;
