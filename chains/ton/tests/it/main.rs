@@ -6,4 +6,5 @@ mod mutations;
 mod properties;
 mod real_blocks;
 mod second_reader;
+mod source;
 mod support;
