@@ -72,7 +72,9 @@ fn refuse_foreign(network: &config::Network) -> Result<(), String> {
         return Err(format!("{}: payment proxies are for EVM networks", proxy.place));
     }
     if network.balance_check.is_some() {
-        return Err("balance_check is for EVM networks: on TON every arrival is a transaction of the account".to_owned());
+        return Err(
+            "balance_check is for EVM networks: on TON every arrival is a transaction of the account".to_owned()
+        );
     }
     Ok(())
 }

@@ -142,7 +142,8 @@ impl Shared {
                 by.remark(&format!("its lists of blocks lack transaction {lt} {hash} of {account}, which it has"));
                 self.memory.caught_up(account);
             } else {
-                let lacks = format!("it does not have transaction {lt} {hash} of {account}, which {who} has had for a while");
+                let lacks =
+                    format!("it does not have transaction {lt} {hash} of {account}, which {who} has had for a while");
                 way.words.remove(by.operator());
                 if way.words.len() > 1 {
                     by.distrust(lacks);

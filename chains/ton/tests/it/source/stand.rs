@@ -82,7 +82,11 @@ pub fn source(nodes: &[Node], speaks: &[Speaks], network: &TonNetwork, clock: &V
             Speaks::Tonapi => vec![(TONAPI, node.tonapi())],
         };
         for (kind, url) in kinds {
-            let name = if *kind == TONCENTER_V2 && *speaks == Speaks::Both { format!("{operator}2") } else { operator.to_owned() };
+            let name = if *kind == TONCENTER_V2 && *speaks == Speaks::Both {
+                format!("{operator}2")
+            } else {
+                operator.to_owned()
+            };
             let mut config = EndpointConfig::new(name, url.as_str(), Operator::new(operator));
             (*kind).clone_into(&mut config.kind);
             endpoints.push(config);
