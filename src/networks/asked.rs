@@ -14,7 +14,7 @@ impl Served {
         let height = match &self.kind {
             Kind::Evm(_) => evm::head_of(endpoint).await?,
             Kind::Soroban(_) => soroban::head_of(endpoint).await?,
-            Kind::Ton(source) => source.head_of(endpoint).await?.at.height.0,
+            Kind::Ton(source) => source.head_of(endpoint).await?.0,
         };
         endpoint.report_head(height);
         Ok(height)
@@ -25,7 +25,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(_) => evm::hash_at(endpoint, height).await,
             Kind::Soroban(_) => soroban::hash_at(endpoint, height).await,
-            Kind::Ton(source) => Ok(source.row_of(endpoint, height).await?.map(|header| header.at.hash)),
+            Kind::Ton(source) => source.hash_at(endpoint, height).await,
         }
     }
 
@@ -55,7 +55,7 @@ impl Served {
         match self.source() {
             Source::Evm(source) => source.explain(tx).await,
             Source::Soroban(source) => soroban::explain(&self.pool, &source, tx).await,
-            Source::Ton(source) => ton::explain(&source, tx).await,
+            Source::Ton(source) => source.find(tx).await,
         }
     }
 }

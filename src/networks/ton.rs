@@ -2,29 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use amn_core::block::{Address, Kind as MoveKind, NetworkId, Reference, TxHash};
-use amn_core::explained::{Explained, Move};
+use amn_core::block::{Address, NetworkId, Reference};
 use amn_core::money::Amount;
 use amn_core::network::Asset;
-use amn_core::source::SourceError;
 use amn_rpc::Announcing;
 use amn_ton::address::{self, Realm};
 use amn_ton::networks::{JettonEntry, TonNetwork};
 use amn_ton::reference::{self, Parsed};
-use amn_ton::source::{Mode, TonSource};
+use amn_ton::source::{KINDS, Mode, TONAPI, TONCENTER_V2, TONCENTER_V3, TonSource};
 use serde_json::{Value, json};
 
 use crate::api::chains::{Memo, ToPay};
 use crate::config;
 
-/// The node's own API: raw transactions, shards, accounts one by one.
-pub const TONCENTER_V2: &str = "toncenter-v2";
-/// An indexer over the same nodes: many accounts and many blocks in one question, but no raw transaction.
-pub const TONCENTER_V3: &str = "toncenter-v3";
-/// Another operator's indexer, with raw transactions.
-pub const TONAPI: &str = "tonapi";
-
-pub(super) const ENDPOINT_KINDS: &[&str] = &[TONCENTER_V2, TONCENTER_V3, TONAPI];
+pub(super) const ENDPOINT_KINDS: &[&str] = &KINDS;
 
 /// Both indexers speak one streaming protocol, which knows accounts and no blocks. The account that holds the network's
 /// configuration runs in every masterchain block, so its transactions are the blocks' heartbeat.
@@ -160,8 +151,7 @@ pub(super) fn facts(source: &TonSource) -> Value {
 /// What each endpoint last said of itself.
 pub(super) fn reach(source: &TonSource) -> BTreeMap<String, Value> {
     let said = source.nodes().into_iter().map(|node| {
-        let said = json!({ "latest": node.latest, "oldest": node.oldest });
-        (node.endpoint, said)
+        (node.endpoint, json!({ "latest": node.head }))
     });
     said.collect()
 }
@@ -177,38 +167,6 @@ pub(super) fn to_pay(
     let memo = reference.and_then(|reference| reference::parse(reference.as_str()).ok()).as_ref().map(memo);
     let uri = address::payment_uri(network.realm, to, master.as_ref(), Some(amount), reference);
     ToPay { muxed_address: None, memo, uri }
-}
-
-/// What a transaction moved: it is one message's work on one account, so at most one payment.
-pub(super) async fn explain(source: &TonSource, tx: TxHash) -> Result<Option<Explained>, SourceError> {
-    let Some(block) = source.find(tx).await? else { return Ok(None) };
-    let moves = block.transfers.iter().filter(|transfer| transfer.id.tx == tx).map(|transfer| Move {
-        kind: transfer.id.kind,
-        index: transfer.id.index,
-        contract: None,
-        asset: Some(transfer.asset.clone()),
-        to: transfer.to.clone(),
-        amount: transfer.amount.to_string(),
-        note: None,
-    });
-    let aside = block.observations.iter().filter(|seen| seen.tx == Some(tx)).filter_map(|seen| {
-        let note = match seen.kind.as_str() {
-            "dust" => "less than the asset's min_amount",
-            "unlisted_asset" => "of an asset that is not listed",
-            "sent_back" => "sent back to its payer",
-            "handed_on" => "handed on at once by the account it came to",
-            "bounced" => "money of its own that came back",
-            "excesses" => "what is left of fees",
-            "jetton_refused" => "refused by the wallet it came to",
-            _ => "not of a known shape",
-        };
-        let to = seen.to.clone()?;
-        let (kind, amount) = (MoveKind::Token, String::new());
-        Some(Move { kind, index: 0, contract: None, asset: None, to, amount, note: Some(note) })
-    });
-    let moves = moves.chain(aside).collect();
-    // Whether it was aborted says nothing of whether it was paid.
-    Ok(Some(Explained { block: block.header.at, succeeded: None, moves }))
 }
 
 /// What tells the payment apart, as wallets ask for it.
