@@ -6,7 +6,7 @@ use amn_core::source::{ChainSource as _, SourceError};
 use amn_rpc::{Endpoint, RpcError};
 
 use super::source::Source;
-use super::{Kind, Served, evm, soroban, ton};
+use super::{Kind, Served, evm, soroban};
 
 impl Served {
     /// The height of an endpoint's head. It stays in its health.

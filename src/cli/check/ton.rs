@@ -15,7 +15,7 @@ use super::endpoint::Asker;
 /// For one question. The endpoint's own limit may be shorter.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A block comes every 0.4 seconds; a node so many seconds behind lags.
-const AGE_MAX: i64 = 10;
+const AGE_MAX: u64 = 10;
 /// For all masters at two operators.
 const MASTERS_WITHIN: Duration = Duration::from_secs(30);
 
