@@ -118,8 +118,13 @@ async fn going_on(script: &[Step], kills: usize, seed: u64) -> Run {
     let cast = Cast::of(&play, i64::try_from(script.len()).unwrap()).await;
     let mut dice = StdRng::seed_from_u64(seed);
     let mut while_sending = 0;
-    let hands =
-        Hands { chain: &play.chain, gate: &play.gate, token: play.token, api: play.house.daemon.api().clone(), cast: &cast };
+    let hands = Hands {
+        chain: &play.chain,
+        gate: &play.gate,
+        token: play.token,
+        api: play.house.daemon.api().clone(),
+        cast: &cast,
+    };
     let killing = async {
         for _ in 0..kills {
             let after = soon(&mut dice, KILL_WITHIN_MS * 3);

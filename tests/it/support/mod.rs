@@ -8,6 +8,7 @@ pub mod hangs_up;
 pub mod held;
 pub mod household;
 pub mod kills;
+pub mod liars;
 pub mod outbox;
 pub mod play;
 pub mod receiver;
