@@ -18,8 +18,10 @@ use crate::support::liars::{self, Came, Stand};
 
 /// Paid in dollars, and never before.
 pub const KIOSK: Account = Account::new(0, [0x4b; 32]);
-/// Waits for TON that nobody sends.
+/// Waits for TON, and gets a nanoton.
 pub const THIEF: Account = Account::new(0, [0x66; 32]);
+/// Waits for TON, and nothing ever happens to it.
+pub const THUG: Account = Account::new(0, [0x68; 32]);
 /// Waits for dollars that nobody sends.
 pub const FENCE: Account = Account::new(0, [0x67; 32]);
 
@@ -76,6 +78,8 @@ pub struct Victim<'a> {
     pub native: Hash,
     /// Its wallet's in dollars.
     pub token: Hash,
+    /// The thief's nanoton.
+    pub nanoton: Hash,
 }
 
 /// How a lie shows.
@@ -162,7 +166,7 @@ impl Play {
             wrong: Vec::new(),
         };
         if let Some(lie) = lie.filter(|lie| lie.from_the_start) {
-            play.tells(lie, &play.lives.clone(), 0, [Hash([0; 32]); 2]);
+            play.tells(lie, &play.lives.clone(), 0, [Hash([0; 32]); 3]);
         }
         // Who the chain is, as the daemon asks before it begins.
         match (play.source.probe().await, lie) {
@@ -190,6 +194,7 @@ impl Play {
             ("TON", SHOP, Some("text:never"), LOOT),
             ("USD", SHOP, Some("text:never"), LOOT),
             ("TON", THIEF, None, LOOT),
+            ("TON", THUG, None, LOOT),
             ("USD", FENCE, None, LOOT),
         ];
         let mut made = (Vec::new(), Vec::new());
@@ -219,10 +224,10 @@ impl Play {
         }
     }
 
-    fn tells(&self, lie: &Lie, before: &Lives, height: u32, [native, token]: [Hash; 2]) {
+    fn tells(&self, lie: &Lie, before: &Lives, height: u32, [native, token, nanoton]: [Hash; 3]) {
         let faults = {
             let history = self.history();
-            let victim = Victim { history: &history, lives: &self.lives, before, height, native, token };
+            let victim = Victim { history: &history, lives: &self.lives, before, height, native, token, nanoton };
             (lie.tell)(&victim)
         };
         for fault in faults {
@@ -230,8 +235,8 @@ impl Play {
         }
     }
 
-    /// Its height, and the shop's two payments in it.
-    fn pays(&mut self) -> (u32, [Hash; 2]) {
+    /// Its height, and the shop's two payments in it, and the thief's nanoton.
+    fn pays(&mut self) -> (u32, [Hash; 3]) {
         let mut history = self.honest.history();
         let (wallet, lives) = (ground::wallet(&SHOP), &mut self.lives);
         let mut happens = |to, letter: &Letter, outcome| lives.receive(&mut history, to, letter, outcome);
@@ -255,6 +260,7 @@ impl Play {
         happens(SHOP, &ground::letter(LOOT, "never"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never").bounced(), Outcome::Accepted);
         happens(SHOP, &ground::letter(1, "never"), Outcome::NoGas);
+        happens(THIEF, &Letter::from(PAYER, 1), Outcome::NoGas);
         let at = history.close();
         let height = u32::try_from(at.height.0).unwrap();
         let own = |account: &Account, number: usize| {
@@ -262,7 +268,7 @@ impl Play {
             // The second thing that ever happened there.
             life[number].at.hash
         };
-        (height, [own(&SHOP, 1), own(&wallet, 1)])
+        (height, [own(&SHOP, 1), own(&wallet, 1), own(&THIEF, 0)])
     }
 
     async fn step(&mut self, time: Duration) {
