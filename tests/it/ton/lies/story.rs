@@ -97,6 +97,7 @@ pub enum Shows {
     Halts,
 }
 
+#[derive(Clone, Copy)]
 pub struct Lie {
     pub name: &'static str,
     pub says: &'static str,
