@@ -38,71 +38,57 @@ const fn from_the_start(lie: Lie) -> Lie {
 fn of_lists() -> Vec<Lie> {
     vec![
         lie("silent_empty", "every list is empty, and all is well (trap A)", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::SilentEmpty]
-            }),
+            vec![Fault::SilentEmpty]
+        }),
         lie(
-                "hole",
-                "the block that pays is missing, those above are there (trap B)",
-                EVERYWHERE,
-                Shows::Trouble,
-                |v| vec![Fault::Hole(v.height)],
-            )
-        },
+            "hole",
+            "the block that pays is missing, those above are there (trap B)",
+            EVERYWHERE,
+            Shows::Trouble,
+            |v| vec![Fault::Hole(v.height)],
+        ),
         lie("hole_above", "the block above the one that pays is missing", EVERYWHERE, Shows::Trouble, |v| {
-                vec![Fault::Hole(v.height + 1)]
-            }),
+            vec![Fault::Hole(v.height + 1)]
+        }),
+        lie("counts_more", "a block has more transactions by its count than it shows", BLOCKS, Shows::Trouble, |_| {
+            vec![Fault::CountsMore(2)]
+        }),
         lie(
-                "counts_more",
-                "a block has more transactions by its count than it shows",
-                BLOCKS,
-                Shows::Trouble,
-                |_| vec![Fault::CountsMore(2)],
-            )
-        },
-        lie(
-                "counts_fewer",
-                "a block has fewer transactions by its count than it shows",
-                BLOCKS,
-                Shows::Trouble,
-                |_| vec![Fault::CountsMore(-1)],
-            )
-        },
+            "counts_fewer",
+            "a block has fewer transactions by its count than it shows",
+            BLOCKS,
+            Shows::Trouble,
+            |_| vec![Fault::CountsMore(-1)],
+        ),
         lie("omitted", "the payment is in no list of its block", EVERYWHERE, Shows::Trouble, |v| {
-                vec![Fault::Omitted(v.native), Fault::Omitted(v.token)]
-            }),
+            vec![Fault::Omitted(v.native), Fault::Omitted(v.token)]
+        }),
         lie("lost", "the payment is nowhere, and its block counts without it", EVERYWHERE, Shows::Trouble, |v| {
-                vec![Fault::Lost(v.native), Fault::Lost(v.token)]
-            }),
+            vec![Fault::Lost(v.native), Fault::Lost(v.token)]
+        }),
         lie("page_shifted", "a page begins with the last row of the one before", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::PagesOf(3), Fault::PageShifted]
-            }),
+            vec![Fault::PagesOf(3), Fault::PageShifted]
+        }),
         lie("never_complete", "there is always more to come, and nothing comes", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::NeverComplete]
-            }),
+            vec![Fault::NeverComplete]
+        }),
         lie("pages_of_two", "lists hold two rows, whatever is asked for", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::PagesOf(2)]
-            }),
+            vec![Fault::PagesOf(2)]
+        }),
         lie("out_of_order", "lists are shuffled", EVERYWHERE, Shows::Trouble, |_| vec![Fault::OutOfOrder]),
-        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::Doubled]
-            }),
+        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Doubled]),
         lie("unknown_is_an_error", "a block it does not have is an error", EVERYWHERE, Shows::Harmless, |_| {
-                vec![Fault::UnknownIsAnError]
-            }),
+            vec![Fault::UnknownIsAnError]
+        }),
         lie("withheld", "the shop's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
-                vec![Fault::Withheld(SHOP)]
-            }),
+            vec![Fault::Withheld(SHOP)]
+        }),
         lie("withheld_token", "its wallet's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
-                vec![Fault::Withheld(ground::wallet(&SHOP))]
-            }),
-        lie(
-                "withheld_first",
-                "the first transaction of an account has not happened",
-                INDEXER,
-                Shows::Trouble,
-                |_| vec![Fault::Withheld(ground::STALL)],
-            )
-        },
+            vec![Fault::Withheld(ground::wallet(&SHOP))]
+        }),
+        lie("withheld_first", "the first transaction of an account has not happened", INDEXER, Shows::Trouble, |_| {
+            vec![Fault::Withheld(ground::STALL)]
+        }),
     ]
 }
 
@@ -110,28 +96,23 @@ fn of_lists() -> Vec<Lie> {
 fn of_cells() -> Vec<Lie> {
     vec![
         lie("flipped", "one bit of the payment is another", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::Flipped(v.native)]
-            }),
+            vec![Fault::Flipped(v.native)]
+        }),
         lie("flipped_token", "one bit of the payment in dollars is another", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::Flipped(v.token)]
-            }),
+            vec![Fault::Flipped(v.token)]
+        }),
         lie("cells_of_other", "another transaction in the place of the payment", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::CellsOfOther(v.native)]
-            }),
+            vec![Fault::CellsOfOther(v.native)]
+        }),
         lie("cut_out", "a part of the payment is cut out, its hash alone left", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::CutOut(v.native)]
-            }),
+            vec![Fault::CutOut(v.native)]
+        }),
         lie("undecodable", "the payment is no bag of cells", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::Undecodable(v.native)]
-            }),
-        lie(
-                "not_in_database",
-                "raw transactions are not in its database any more",
-                EVERYWHERE,
-                Shows::Trouble,
-                |_| vec![Fault::NotInDatabase],
-            )
-        },
+            vec![Fault::Undecodable(v.native)]
+        }),
+        lie("not_in_database", "raw transactions are not in its database any more", EVERYWHERE, Shows::Trouble, |_| {
+            vec![Fault::NotInDatabase]
+        }),
     ]
 }
 
@@ -149,17 +130,17 @@ fn of_chains() -> Vec<Lie> {
             vec![instead(v, THIEF, v.nanoton, &Letter::from(PAYER, units(LOOT)))]
         }),
         lie("forged", "a newest transaction of the shop that never happened", EVERYWHERE, Shows::Detected, |v| {
-                vec![forged(v, SHOP, &ground::letter(LOOT, "never"), Outcome::Accepted)]
-            }),
+            vec![forged(v, SHOP, &ground::letter(LOOT, "never"), Outcome::Accepted)]
+        }),
         lie("forged_token", "a newest one of its wallet, in dollars", EVERYWHERE, Shows::Detected, |v| {
-                vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never"), Outcome::Accepted)]
-            }),
+            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never"), Outcome::Accepted)]
+        }),
         lie("forged_first", "a first transaction of an account that has none", EVERYWHERE, Shows::Detected, |v| {
-                vec![forged(v, THUG, &Letter::from(PAYER, units(LOOT)), Outcome::Undeployed)]
-            }),
+            vec![forged(v, THUG, &Letter::from(PAYER, units(LOOT)), Outcome::Undeployed)]
+        }),
         lie("forged_first_token", "the same of a wallet, in dollars", EVERYWHERE, Shows::Detected, |v| {
-                vec![forged(v, ground::wallet(&FENCE), &ground::dollars(LOOT, "mine"), Outcome::Accepted)]
-            }),
+            vec![forged(v, ground::wallet(&FENCE), &ground::dollars(LOOT, "mine"), Outcome::Accepted)]
+        }),
     ]
 }
 
@@ -181,54 +162,42 @@ fn forged(victim: &Victim<'_>, account: Account, letter: &Letter, outcome: Outco
 fn of_networks() -> Vec<Lie> {
     vec![
         from_the_start(lie("test_network", "it is of the test network", EVERYWHERE, Shows::Told, |_| {
-                vec![Fault::GlobalId(-3)]
-            }))
-        },
+            vec![Fault::GlobalId(-3)]
+        })),
         lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Told, |_| {
-                vec![Fault::GlobalId(-3)]
-            }),
+            vec![Fault::GlobalId(-3)]
+        }),
         from_the_start(lie("decimals", "the dollar has six decimals", EVERYWHERE, Shows::Halts, |_| {
-                vec![Fault::Decimals(6)]
-            }))
-        },
+            vec![Fault::Decimals(6)]
+        })),
         from_the_start(lie(
-                "no_decimals",
-                "what the dollar says of itself lies elsewhere",
-                EVERYWHERE,
-                Shows::Harmless,
-                |_| vec![Fault::NoDecimals],
-            ))
-        },
+            "no_decimals",
+            "what the dollar says of itself lies elsewhere",
+            EVERYWHERE,
+            Shows::Harmless,
+            |_| vec![Fault::NoDecimals],
+        )),
+        from_the_start(lie("wallet_of_thief", "everybody's wallet is the thief's", EVERYWHERE, Shows::Halts, |_| {
+            vec![Fault::WalletIs(ground::wallet(&THIEF))]
+        })),
         from_the_start(lie(
-                "wallet_of_thief",
-                "everybody's wallet is the thief's",
-                EVERYWHERE,
-                Shows::Halts,
-                |_| vec![Fault::WalletIs(ground::wallet(&THIEF))],
-            ))
-        },
+            "wallet_under_other",
+            "wallets are those of another master",
+            EVERYWHERE,
+            Shows::Halts,
+            |_| vec![Fault::WalletUnder(FAKE_MASTER)],
+        )),
         from_the_start(lie(
-                "wallet_under_other",
-                "wallets are those of another master",
-                EVERYWHERE,
-                Shows::Halts,
-                |_| vec![Fault::WalletUnder(FAKE_MASTER)],
-            ))
-        },
-        from_the_start(lie(
-                "getters_fail",
-                "questions to the dollar's master end in an error",
-                EVERYWHERE,
-                Shows::Trouble,
-                |_| vec![Fault::Exits(11)],
-            ))
-        },
-        lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::Fork(v.height)]
-            }),
+            "getters_fail",
+            "questions to the dollar's master end in an error",
+            EVERYWHERE,
+            Shows::Trouble,
+            |_| vec![Fault::Exits(11)],
+        )),
+        lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Told, |v| vec![Fault::Fork(v.height)]),
         lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Told, |v| {
-                vec![Fault::Fork(v.height - 1)]
-            }),
+            vec![Fault::Fork(v.height - 1)]
+        }),
     ]
 }
 
@@ -237,20 +206,19 @@ fn of_heights() -> Vec<Lie> {
     vec![
         lie("behind", "it is three blocks behind", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Behind(3)]),
         lie("stalled", "it has stood still since before the payment", EVERYWHERE, Shows::Trouble, |v| {
-                vec![Fault::Stalled(v.height - 1)]
-            }),
+            vec![Fault::Stalled(v.height - 1)]
+        }),
         lie("ahead", "it says it is five blocks ahead", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Ahead(5)]),
         lie(
-                "stale_worker",
-                "every second answer is of a worker three blocks behind",
-                EVERYWHERE,
-                Shows::Trouble,
-                |_| vec![Fault::Backward(3)],
-            )
-        },
+            "stale_worker",
+            "every second answer is of a worker three blocks behind",
+            EVERYWHERE,
+            Shows::Trouble,
+            |_| vec![Fault::Backward(3)],
+        ),
         lie("states_behind", "what it says of accounts is older than its blocks", INDEXER, Shows::Trouble, |_| {
-                vec![Fault::StatesBehind(2)]
-            }),
+            vec![Fault::StatesBehind(2)]
+        }),
     ]
 }
 
@@ -258,23 +226,21 @@ fn of_heights() -> Vec<Lie> {
 fn of_transport() -> Vec<Lie> {
     vec![
         lie("too_many_requests", "429 to everything", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::TooManyRequests { retry_after: Some(1) }]
-            }),
+            vec![Fault::TooManyRequests { retry_after: Some(1) }]
+        }),
         lie("too_many_without_hint", "429 without a word when to come back", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::TooManyRequests { retry_after: None }]
-            }),
+            vec![Fault::TooManyRequests { retry_after: None }]
+        }),
         lie("internal", "500 to everything", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::Internal("LITE_SERVER_UNKNOWN")]
-            }),
+            vec![Fault::Internal("LITE_SERVER_UNKNOWN")]
+        }),
         lie("gateway_timeout", "504 to everything", EVERYWHERE, Shows::Trouble, |_| vec![Fault::GatewayTimeout]),
-        lie("node_timeout", "542: its own node does not answer", PLAIN, Shows::Trouble, |_| {
-                vec![Fault::NodeTimeout]
-            }),
+        lie("node_timeout", "542: its own node does not answer", PLAIN, Shows::Trouble, |_| vec![Fault::NodeTimeout]),
         lie("html", "a page for people", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Html]),
         lie("truncated", "answers end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Truncated]),
         lie("cut_off", "connections end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::CutOff]),
         lie("endless", "answers are larger than anything it could have to say", EVERYWHERE, Shows::Trouble, |_| {
-                vec![Fault::Padded(64 << 20)]
-            }),
+            vec![Fault::Padded(64 << 20)]
+        }),
     ]
 }
