@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use amn_core::block::{Address, NetworkId, Reference};
+use amn_core::block::{Address, Kind as MoveKind, NetworkId, Reference, TxHash};
+use amn_core::explained::{Explained, Move};
 use amn_core::money::Amount;
 use amn_core::network::Asset;
+use amn_core::source::SourceError;
 use amn_rpc::Announcing;
 use amn_ton::address::{self, Realm};
 use amn_ton::networks::{JettonEntry, TonNetwork};
@@ -175,6 +177,38 @@ pub(super) fn to_pay(
     let memo = reference.and_then(|reference| reference::parse(reference.as_str()).ok()).as_ref().map(memo);
     let uri = address::payment_uri(network.realm, to, master.as_ref(), Some(amount), reference);
     ToPay { muxed_address: None, memo, uri }
+}
+
+/// What a transaction moved: it is one message's work on one account, so at most one payment.
+pub(super) async fn explain(source: &TonSource, tx: TxHash) -> Result<Option<Explained>, SourceError> {
+    let Some(block) = source.find(tx).await? else { return Ok(None) };
+    let moves = block.transfers.iter().filter(|transfer| transfer.id.tx == tx).map(|transfer| Move {
+        kind: transfer.id.kind,
+        index: transfer.id.index,
+        contract: None,
+        asset: Some(transfer.asset.clone()),
+        to: transfer.to.clone(),
+        amount: transfer.amount.to_string(),
+        note: None,
+    });
+    let aside = block.observations.iter().filter(|seen| seen.tx == Some(tx)).filter_map(|seen| {
+        let note = match seen.kind.as_str() {
+            "dust" => "less than the asset's min_amount",
+            "unlisted_asset" => "of an asset that is not listed",
+            "sent_back" => "sent back to its payer",
+            "handed_on" => "handed on at once by the account it came to",
+            "bounced" => "money of its own that came back",
+            "excesses" => "what is left of fees",
+            "jetton_refused" => "refused by the wallet it came to",
+            _ => "not of a known shape",
+        };
+        let to = seen.to.clone()?;
+        let (kind, amount) = (MoveKind::Token, String::new());
+        Some(Move { kind, index: 0, contract: None, asset: None, to, amount, note: Some(note) })
+    });
+    let moves = moves.chain(aside).collect();
+    // Whether it was aborted says nothing of whether it was paid.
+    Ok(Some(Explained { block: block.header.at, succeeded: None, moves }))
 }
 
 /// What tells the payment apart, as wallets ask for it.
