@@ -90,7 +90,8 @@ impl Shared {
         }
         let others = self.others(by.operator());
         let nobody = others.is_empty();
-        let (mut against, mut behind, mut silent, mut pruned) = (Vec::new(), 0_usize, Vec::new(), 0_usize);
+        let mut against: Vec<(Arc<Endpoint>, Row)> = Vec::new();
+        let (mut behind, mut silent, mut pruned) = (0_usize, Vec::new(), 0_usize);
         for other in others {
             match self.compared(&other, on, rows).await {
                 Ok(Some((there, ours))) if there.at == ours.at => {
@@ -241,7 +242,7 @@ impl Shared {
 }
 
 /// Two operators have one block: whoever has another there stands alone.
-fn outvoted(liar: &Endpoint, there: Row, by: &Endpoint, and: &Endpoint) {
+fn outvoted(liar: &Arc<Endpoint>, there: Row, by: &Endpoint, and: &Endpoint) {
     let (height, hash, by, and) = (there.at.height, there.at.hash, by.operator(), and.operator());
     liar.distrust(format!("it has block {height} {hash}; {by} and {and} have another there"));
 }

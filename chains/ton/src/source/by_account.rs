@@ -64,10 +64,15 @@ impl Shared {
         }
         let heads: Vec<(Account, Link)> =
             accounts.into_iter().zip(heads).filter_map(|(account, head)| Some((account, head?))).collect();
-        let moved = heads.iter().filter(|(account, head)| cursors.get(account).is_none_or(|cursor| cursor.at != *head));
-        let looked = stream::iter(moved).map(async |(account, head)| {
+        let mut moved: Vec<(Account, Link, Option<Cursor>)> = Vec::new();
+        for (account, head) in &heads {
             let cursor = cursors.get(account);
-            self.moved(by, on, *account, *head, cursor).await.map(|moved| (*account, moved))
+            if cursor.is_none_or(|cursor| cursor.at != *head) {
+                moved.push((*account, *head, cursor));
+            }
+        }
+        let looked = stream::iter(moved).map(async |(account, head, cursor)| {
+            self.moved(by, on, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
         let mut moved = Vec::new();

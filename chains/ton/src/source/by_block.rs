@@ -150,11 +150,12 @@ impl Shared {
             return Ok(read);
         }
         let nothing = Tips::default();
-        let asked = stream::iter(rows.iter().skip(1)).map(async |row| (row, ask.content(row, &nothing).await));
+        let above: Vec<Row> = rows.iter().skip(1).copied().collect();
+        let asked = stream::iter(above).map(async |row| (row, ask.content(&row, &nothing).await));
         let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
         while let Some((row, content)) = asked.next().await {
             match content {
-                Ok((content, _)) => ours.take(content, row, watch, followed),
+                Ok((content, _)) => ours.take(content, &row, watch, followed),
                 Err(trouble) if read == 0 => return Err(trouble),
                 Err(_) => break,
             }
