@@ -142,9 +142,9 @@ impl Shared {
         match cursor {
             // A machine that lags: where the account stood before.
             Some(cursor) if head.lt < cursor.at.lt => return Ok((Some(cursor), Vec::new(), fresh)),
+            // Its chain leads elsewhere, as will be found.
             Some(cursor) if head.lt == cursor.at.lt && head.hash != cursor.at.hash => {
-                self.who_has_it(by, account, cursor, head).await?;
-                return Ok((Some(cursor), Vec::new(), fresh));
+                return Ok((Some(cursor), vec![Named { account, at: head, height: None }], fresh));
             }
             _ => {}
         }
@@ -203,7 +203,7 @@ impl Shared {
             Err(Astray::Elsewhere(lie)) => {
                 let (Some(cursor), Some(top)) = (cursor, names.last()) else { return Err(lie.into()) };
                 self.who_has_it(by, account, cursor, top.at).await?;
-                Ok(None)
+                Ok(Some(Found::astray(account)))
             }
         }
     }
@@ -278,8 +278,10 @@ impl Shared {
                 theirs.lt, theirs.hash
             )));
         }
-        let network = &self.network.facts.id;
-        tracing::error!(%network, %account, lt, %hash, ?against, "the transaction {lt} {hash} of {account} that was told is in no chain that is shown; the account waits");
+        if self.memory.is_news(account, hash) {
+            let network = &self.network.facts.id;
+            tracing::error!(%network, %account, lt, %hash, ?against, "the transaction {lt} {hash} of {account}, where we stand, is in no chain that is shown");
+        }
         by.remark(&format!("its chain of {account} does not hold {lt} {hash}"));
         Ok(())
     }

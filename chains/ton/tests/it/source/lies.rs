@@ -129,6 +129,43 @@ async fn a_forged_newest_transaction_never_has_two_words() {
 }
 
 #[tokio::test]
+async fn what_one_forged_while_nobody_else_could_be_asked_is_left_for_the_true_chain() {
+    for higher in [false, true] {
+        let stand = two().await;
+        stand.pay_now(TON, "true");
+        stand.catch_up().await.unwrap();
+        stand.pass(1);
+        let made = forged(&stand, 1_000 * TON);
+        let height = u32::try_from(stand.history().head().height.0).unwrap();
+        stand.nodes[0].fault(Fault::Forged { account: SHOP, height, made });
+        stand.nodes[1].fault(Fault::Internal("down"));
+        let mut found = Vec::new();
+        for _ in 0..4 {
+            stand.pass(1);
+            found.extend(patiently(&stand).await);
+            stand.wait();
+        }
+        let told: Vec<_> = paid(&found).into_iter().map(|told| (told.0, told.3)).collect();
+        assert_eq!(told, [(1_000 * TON, vec!["a".to_owned()])]);
+        if higher {
+            // Two true ones: the second has a later logical time than the forged one.
+            stand.pay_now(2 * TON, "while it was down");
+        }
+        stand.nodes.iter().for_each(amn_ton::testkit::Node::heal);
+        stand.pay_now(3 * TON, "after it");
+        let mut after = Vec::new();
+        for _ in 0..6 {
+            stand.pass(1);
+            after.extend(patiently(&stand).await);
+            stand.wait();
+        }
+        let expected = if higher { vec![2 * TON, 3 * TON] } else { vec![3 * TON] };
+        assert_eq!(amounts(&after), expected);
+        assert!(stand.distrusted("b").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn another_transaction_at_the_same_logical_time_never_has_two_words() {
     for liar in [0, 1] {
         let stand = stand(&[Speaks::Both, Speaks::Tonapi, Speaks::Both]).await;
