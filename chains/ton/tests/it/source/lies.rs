@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use amn_core::source::{ChainSource as _, SourceError};
-use amn_ton::testkit::{Fault, Letter, Made, Outcome, text};
+use amn_core::source::{ChainSource as _, Position, SourceError};
+use amn_ton::testkit::{Fault, Letter, Made, Outcome, Reply, text};
 
 use super::stand::{Speaks, Stand, paid, seen, stand, two};
 use crate::support::{PAYER, SHOP};
@@ -277,4 +277,33 @@ async fn what_an_index_leaves_out_or_counts_wrongly_is_no_block() {
             assert!(stand.distrusted("b").is_empty(), "fault {place}, by block: {by_block}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_index_that_says_of_a_new_payment_that_it_was_there_before_is_believed_by_nobody() {
+    let stand = stand(&[Speaks::Both, Speaks::Tonapi]).await;
+    stand.pay_now(TON, "long ago");
+    stand.history().wait(60_000);
+    stand.pass(2);
+    // We begin to look here, and are paid.
+    *stand.on.lock().unwrap() = Position { tip: stand.history().head(), checkpoint: Vec::new() };
+    let height = stand.history().head().height.0;
+    stand.history().wait(60_000);
+    stand.pay_now(2 * TON, "new");
+    stand.pass(2);
+    let paid_in = height + 1;
+    stand.nodes[0].script(Some(Arc::new(move |asked, reply| match reply {
+        Reply::Json(status, mut body) if asked.route == "v3/transactions" => {
+            for one in body["transactions"].as_array_mut().into_iter().flatten() {
+                if one["mc_block_seqno"] == paid_in {
+                    one["mc_block_seqno"] = (height - 5).into();
+                }
+            }
+            Reply::Json(status, body)
+        }
+        reply => reply,
+    })));
+    let found = patiently(&stand).await;
+    assert_eq!(amounts(&found), [2 * TON]);
+    assert!(stand.distrusted("a").contains("after block"), "{}", stand.distrusted("a"));
 }
