@@ -223,7 +223,7 @@ impl History {
     /// it, and it commits two of each; never, and it commits none.
     pub fn shard_blocks(&mut self) {
         self.lt = (self.lt / 1_000 + 1) * 1_000;
-        let (start_lt, end_lt) = (self.covered + 1, self.lt);
+        let (start_lt, end_lt) = (self.start(), self.lt);
         self.covered = end_lt;
         let (time, waiting) = (self.now(), std::mem::take(&mut self.waiting));
         let master = self.tip().map_or((0, Hash([0; 32])), |tip| (tip.block.id.seqno, tip.block.id.root));
@@ -250,15 +250,23 @@ impl History {
         }
     }
 
+    /// The logical time at which a block with what waits begins: transactions made elsewhere may be older than it.
+    fn start(&self) -> u64 {
+        let oldest = self.waiting.iter().map(|(_, cell)| in_cell(cell).lt).min();
+        oldest.map_or(self.covered + 1, |oldest| oldest.min(self.covered + 1))
+    }
+
     /// The masterchain block that commits what the shards made since the last one, be it nothing.
     pub fn commit(&mut self) -> BlockRef {
-        let start_lt = self.covered.max(self.lt) + 1;
+        // After everything that it commits.
+        let clockwork = self.start().max(self.lt + 1);
+        let start_lt = if self.waiting.is_empty() { clockwork } else { self.start() };
         let now = self.now();
         let mut own: Vec<_> =
             std::mem::take(&mut self.waiting).iter().map(|(account, cell)| kept(*account, cell)).collect();
         for (life, kind) in [(0, TickTock::Tick), (1, TickTock::Tick), (0, TickTock::Tock)] {
             let life = &mut self.clockwork[life];
-            life.wait_until(start_lt, now);
+            life.wait_until(clockwork, now);
             let made = life.strike(kind);
             self.lt = self.lt.max(made.at.lt);
             own.push(kept(life.account, &made.cell));

@@ -173,7 +173,9 @@ impl View<'_> {
         let upto = life.get(..=place).unwrap_or_default();
         let rows: Vec<_> = upto.iter().rev().take_while(|kept| kept.at.lt > to).cloned().collect();
         let rows = self.page(rows, 0, limit);
-        let told: Vec<Value> = rows.iter().map_while(|kept| self.v2_told(kept)).collect();
+        let archive = asked.get("archival") == Some("true");
+        let kept = archive || !self.suffers(|fault| matches!(fault, Fault::OnlyInArchive));
+        let told: Vec<Value> = rows.iter().filter(|_| kept).map_while(|kept| self.v2_told(kept)).collect();
         if told.is_empty() && !rows.is_empty() {
             return Err(error(500, NOT_IN_DB));
         }
