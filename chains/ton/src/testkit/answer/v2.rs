@@ -72,7 +72,8 @@ impl View<'_> {
     /// The block that is asked for by name.
     fn v2_block(&self, asked: &Asked) -> Result<Block, Reply> {
         let workchain = asked.number("workchain")?.ok_or_else(|| error(422, "workchain: field required"))?;
-        let shard = asked.get("shard").and_then(shape::shard_of).ok_or_else(|| error(422, "shard: field required"))?;
+        let shard =
+            asked.get("shard").and_then(shape::shard_of_signed).ok_or_else(|| error(422, "shard: field required"))?;
         let seqno = asked.number("seqno")?.ok_or_else(|| error(422, "seqno: field required"))?;
         let block = self.block(workchain, shard, seqno).map(|block| self.shown(block));
         let block = block.ok_or_else(|| error(500, if seqno > self.reach() { NOT_READY } else { NO_BLOCK }))?;
