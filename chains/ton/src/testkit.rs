@@ -1,6 +1,7 @@
 //! Invented lives of accounts: transactions with true hashes, each standing on the one before it.
 
 mod letter;
+pub mod sandbox;
 
 pub use letter::{
     Letter, Payload, binary, comment, encrypted, for_contract, internal_transfer, notification, order, text,

@@ -5,5 +5,6 @@ mod credit;
 mod mutations;
 mod properties;
 mod real_blocks;
+mod sandbox;
 mod second_reader;
 mod support;
