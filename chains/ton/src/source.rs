@@ -15,6 +15,7 @@ mod by_block;
 mod chain;
 mod identity;
 mod memory;
+mod people;
 mod proof;
 mod segment;
 mod trouble;
@@ -39,6 +40,7 @@ use accounts::{Followed, Owners};
 pub use ask::{KINDS, TONAPI, TONCENTER_V2, TONCENTER_V3};
 use ask::{Ask, Dialect};
 use memory::Memory;
+pub use people::Newest;
 use trouble::Trouble;
 use verdict::Verdict;
 

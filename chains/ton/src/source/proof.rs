@@ -112,10 +112,6 @@ impl Shared {
         let watch = Watch::everything(true);
         let wallets = self.followed(&watch).wallets;
         let header = memory::name_only(row.at);
-        let succeeded = match read.course {
-            crate::transaction::Course::Ordinary(phases) => Some(!phases.aborted),
-            _ => None,
-        };
         let block = decode::block(&self.network.registry, &wallets, &watch, header, &[read]);
         let moves = block.transfers.iter().map(|transfer| Move {
             kind: transfer.id.kind,
@@ -146,6 +142,7 @@ impl Shared {
             }),
         });
         let moves = moves.chain(aside).collect();
-        Explained { block: row.at, succeeded, moves }
+        // That it was aborted says nothing of whether its money stayed: what follows of it does.
+        Explained { block: row.at, succeeded: None, moves }
     }
 }
