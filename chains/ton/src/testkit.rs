@@ -6,6 +6,7 @@ mod getter;
 mod history;
 mod letter;
 mod node;
+pub mod sandbox;
 mod shape;
 mod streaming;
 mod view;
