@@ -1,7 +1,9 @@
 //! Invented lives of accounts: transactions with true hashes, each standing on the one before it.
 
+mod block;
 mod letter;
 
+pub use block::shard_block;
 pub use letter::{
     Letter, Payload, binary, comment, encrypted, for_contract, internal_transfer, notification, order, text,
 };
