@@ -3,6 +3,7 @@
 
 pub mod anvil;
 pub mod contracts;
+pub mod outage;
 pub mod process;
 pub mod receiver;
 pub mod stellar;
