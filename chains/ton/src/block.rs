@@ -135,10 +135,17 @@ impl ShardBlock {
     /// Whether an account belongs into this block's shard.
     #[must_use]
     pub fn holds(&self, account: &Account) -> bool {
-        let shard = ShardIdent::new(i32::from(self.name.workchain), self.name.shard);
+        self.name.holds(account)
+    }
+}
+
+impl BlockName {
+    /// Whether an account belongs into this block's shard.
+    #[must_use]
+    pub fn holds(&self, account: &Account) -> bool {
+        let shard = ShardIdent::new(i32::from(self.workchain), self.shard);
         shard.is_some_and(|shard| {
-            account.workchain == self.name.workchain
-                && shard.contains_account(&tycho_types::cell::HashBytes(account.id))
+            account.workchain == self.workchain && shard.contains_account(&tycho_types::cell::HashBytes(account.id))
         })
     }
 }
