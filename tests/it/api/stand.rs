@@ -299,7 +299,7 @@ impl Chains for Invented {
         Ok(Address::new(format!("0x{:032x}{index:08x}", xpub.len())))
     }
 
-    fn unpayable(&self, _: &NetworkId, _: &Address, _: &Reference) -> Option<String> {
+    fn unpayable(&self, _: &NetworkId, _: &Asset, _: &Address, _: &Reference) -> Option<String> {
         None
     }
 
