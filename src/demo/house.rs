@@ -101,6 +101,7 @@ impl Order {
 fn whose(made: &Value) -> String {
     match made["reference"].as_str().map(|reference| reference.split_once(':').unwrap_or(("", reference))) {
         None => "at an address of this order alone".to_owned(),
+        Some(("text", value)) => format!("at a shared account, by comment {value}"),
         Some((kind, value)) => format!("at a shared account, by {kind} {value}"),
     }
 }
