@@ -9,20 +9,13 @@ use amn_rpc::Announcing;
 use amn_ton::address::{self, Realm};
 use amn_ton::networks::{JettonEntry, TonNetwork};
 use amn_ton::reference::{self, Parsed};
-use amn_ton::source::{Mode, TonSource};
+use amn_ton::source::{KINDS, Mode, TONAPI, TONCENTER_V2, TONCENTER_V3, TonSource};
 use serde_json::{Value, json};
 
 use crate::api::chains::{Memo, ToPay};
 use crate::config;
 
-/// The node's own API: raw transactions, shards, accounts one by one.
-pub const TONCENTER_V2: &str = "toncenter-v2";
-/// An indexer over the same nodes: many accounts and many blocks in one question, but no raw transaction.
-pub const TONCENTER_V3: &str = "toncenter-v3";
-/// Another operator's indexer, with raw transactions.
-pub const TONAPI: &str = "tonapi";
-
-pub(super) const ENDPOINT_KINDS: &[&str] = &[TONCENTER_V2, TONCENTER_V3, TONAPI];
+pub(super) const ENDPOINT_KINDS: &[&str] = &KINDS;
 
 /// Both indexers speak one streaming protocol, which knows accounts and no blocks. The account that holds the network's
 /// configuration runs in every masterchain block, so its transactions are the blocks' heartbeat.
@@ -158,8 +151,7 @@ pub(super) fn facts(source: &TonSource) -> Value {
 /// What each endpoint last said of itself.
 pub(super) fn reach(source: &TonSource) -> BTreeMap<String, Value> {
     let said = source.nodes().into_iter().map(|node| {
-        let said = json!({ "latest": node.latest, "oldest": node.oldest });
-        (node.endpoint, said)
+        (node.endpoint, json!({ "latest": node.head }))
     });
     said.collect()
 }
