@@ -5,6 +5,7 @@ mod broken_blocks;
 mod chain;
 mod credit;
 mod mutations;
+mod node;
 mod properties;
 mod real_blocks;
 mod second_reader;

@@ -72,7 +72,8 @@ impl View<'_> {
     /// The block that is asked for by name.
     fn v2_block(&self, asked: &Asked) -> Result<Block, Reply> {
         let workchain = asked.number("workchain")?.ok_or_else(|| error(422, "workchain: field required"))?;
-        let shard = asked.get("shard").and_then(shape::shard_of).ok_or_else(|| error(422, "shard: field required"))?;
+        let shard =
+            asked.get("shard").and_then(shape::shard_of_signed).ok_or_else(|| error(422, "shard: field required"))?;
         let seqno = asked.number("seqno")?.ok_or_else(|| error(422, "seqno: field required"))?;
         let block = self.block(workchain, shard, seqno).map(|block| self.shown(block));
         let block = block.ok_or_else(|| error(500, if seqno > self.reach() { NOT_READY } else { NO_BLOCK }))?;
@@ -173,7 +174,9 @@ impl View<'_> {
         let upto = life.get(..=place).unwrap_or_default();
         let rows: Vec<_> = upto.iter().rev().take_while(|kept| kept.at.lt > to).cloned().collect();
         let rows = self.page(rows, 0, limit);
-        let told: Vec<Value> = rows.iter().map_while(|kept| self.v2_told(kept)).collect();
+        let archive = asked.get("archival") == Some("true");
+        let kept = archive || !self.suffers(|fault| matches!(fault, Fault::OnlyInArchive));
+        let told: Vec<Value> = rows.iter().filter(|_| kept).map_while(|kept| self.v2_told(kept)).collect();
         if told.is_empty() && !rows.is_empty() {
             return Err(error(500, NOT_IN_DB));
         }
