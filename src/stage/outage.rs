@@ -112,7 +112,8 @@ impl Outage {
         registered.map_err(|error| StageError::because("the network", error))?;
         self.open_intents(pool).await.map_err(|error| StageError::because("the intents", error))?;
         let nodes = self.endpoints();
-        let nodes = Pool::new(NetworkId::new(NETWORK), nodes).map_err(|error| StageError::because("the nodes", error))?;
+        let nodes =
+            Pool::new(NetworkId::new(NETWORK), nodes).map_err(|error| StageError::because("the nodes", error))?;
         let source = TonSource::new(nodes, self.network.clone());
         source.probe().await.map_err(|error| StageError::because("who the nodes are", error))?;
         let mut follower = Follower::new(Parts {
@@ -141,10 +142,7 @@ impl Outage {
             kind.clone_into(&mut endpoint.kind);
             endpoint
         };
-        let mut all = vec![
-            of("up-nodes", "toncenter-v2", up.v2(), "up"),
-            of("down", "tonapi", down.tonapi(), "down"),
-        ];
+        let mut all = vec![of("up-nodes", "toncenter-v2", up.v2(), "up"), of("down", "tonapi", down.tonapi(), "down")];
         if self.indexed {
             all.insert(0, of("up-index", "toncenter-v3", up.v3(), "up"));
         }
@@ -154,9 +152,9 @@ impl Outage {
     async fn open_intents(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         for asset in &self.network.facts.assets {
             let shops = self.shops.iter().enumerate().filter(|(place, _)| pays_native(*place) == asset.native);
-            let addresses: Vec<String> =
-                shops.map(|(_, shop)| shop.spell(self.network.realm).to_string()).collect();
-            let statement = "select amn.create_intent('seller', $1, $2, $3::bigint, a, 'none') from unnest($4::text[]) a";
+            let addresses: Vec<String> = shops.map(|(_, shop)| shop.spell(self.network.realm).to_string()).collect();
+            let statement =
+                "select amn.create_intent('seller', $1, $2, $3::bigint, a, 'none') from unnest($4::text[]) a";
             sqlx::query(statement)
                 .bind(self.network.facts.id.as_str())
                 .bind(asset.id.to_string())

@@ -104,13 +104,7 @@ impl Shards {
     }
 
     /// A wallet pays what it was shown: an address, and a comment if one is asked for. It lands with the next block.
-    pub fn pay(
-        &mut self,
-        to: &str,
-        comment: Option<&str>,
-        money: Money,
-        amount: u128,
-    ) -> Result<(), StageError> {
+    pub fn pay(&mut self, to: &str, comment: Option<&str>, money: Money, amount: u128) -> Result<(), StageError> {
         let shop = self.read(to)?;
         match money {
             Money::Ton => {

@@ -38,7 +38,9 @@ const WAYS: [Way; 4] = [
 pub async fn run(size: Size) {
     let ground = Ground::open().await;
     let blocks = size.pick(HOUR, 200);
-    println!("| catching up with {blocks} masterchain blocks | requests of the first operator | of the second | virtual time |");
+    println!(
+        "| catching up with {blocks} masterchain blocks | requests of the first operator | of the second | virtual time |"
+    );
     println!("|---|---|---|---|");
     for way in WAYS {
         let payments = if way.shops < 500 { 60 } else { 300 };
@@ -68,7 +70,8 @@ fn show(way: &Way, blocks: u32, changed: usize, payments: u32, of: &CaughtUp) {
         println!("  operator {}: {}", operator + 1, shares(routes));
     }
     let what = format!("TON, an outage of {blocks} blocks, {}, {payments} payments to {changed}", way.what);
-    let value = format!("{first} and {second} requests; at {PER_SECOND} a second {time}, {} blocks came meanwhile", of.came);
+    let value =
+        format!("{first} and {second} requests; at {PER_SECOND} a second {time}, {} blocks came meanwhile", of.came);
     figure(&what, &value, None);
 }
 

@@ -61,7 +61,11 @@ pub fn run(size: Size) {
         count(transactions) * 1_000_000.0 / micros,
         blocks / BLOCKS_A_SECOND
     );
-    figure(&format!("TON, {what} of {} KiB, hashed, decoded and searched on one core", bytes / samples.len() >> 10), &text, None);
+    figure(
+        &format!("TON, {what} of {} KiB, hashed, decoded and searched on one core", bytes / samples.len() >> 10),
+        &text,
+        None,
+    );
     let text = format!("{:.0} transactions/s", count(transactions) * 1_000_000.0 / alone);
     figure("TON, transactions handed over one by one, hashed, decoded and searched on one core", &text, None);
 }
