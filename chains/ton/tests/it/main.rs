@@ -1,5 +1,7 @@
 //! One binary for the tests of this family: real blocks, invented lives, broken bags.
 
+mod breaking;
+mod broken_blocks;
 mod chain;
 mod credit;
 mod mutations;
