@@ -104,7 +104,7 @@ impl Asker<'_, SorobanNetwork> {
     fn protocol(&mut self, version: u32) {
         let said = format!("{version}; this binary reads up to {PROTOCOL_MAX}");
         if version > PROTOCOL_MAX {
-            let todo = "upgrade this binary: the network halts at the first ledger it cannot read, and loses nothing";
+            let todo = "upgrade this binary: where all nodes say so, the network does not start, and loses nothing";
             self.fail("protocol", said, todo);
         } else {
             self.fine("protocol", said);
