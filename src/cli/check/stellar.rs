@@ -52,6 +52,19 @@ pub async fn lakes(served: &Served, lines: &mut Lines) {
     }
 }
 
+/// Who listens to which contract, as the configuration has it: what nobody listens for is never told, however well it
+/// is proven.
+pub fn listeners(served: &Served, lines: &mut Lines) {
+    for wish in served.wishes() {
+        let topics: Vec<String> =
+            wish.patterns.iter().map(|pattern| format!("[{}]", pattern.texts().join(", "))).collect();
+        let since = wish.since.map_or_else(|| "its first start".to_owned(), |since| format!("ledger {since}"));
+        let subject = format!("{}/{}", served.facts.id, wish.contract);
+        let said = format!("{} hears {} since {since}; {}", wish.tenant, topics.join(" and "), wish.place);
+        lines.fine("listener", subject, said);
+    }
+}
+
 /// Who a node says it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
