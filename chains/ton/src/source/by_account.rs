@@ -125,7 +125,9 @@ impl Shared {
             Some(cursor) => (Some(cursor), false),
             None => match ask.by_hash(head.hash).await? {
                 Some(named) if named.account != account || named.at != head => {
-                    return Err(Trouble::Lie(format!("the last transaction of {account} is another's by its own word")));
+                    return Err(Trouble::Lie(format!(
+                        "the last transaction of {account} is another's by its own word"
+                    )));
                 }
                 // Nothing has happened to it since: here its chain is begun.
                 Some(named) if named.height.is_some_and(|height| height <= on.height) => {
