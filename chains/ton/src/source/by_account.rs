@@ -87,10 +87,10 @@ impl Shared {
         let found = stream::iter(moved).map(async |moved| self.found(by, on, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
-        found.extend(self.overtaken(by, &rows, &heads, &cursors).await);
+        self.overtaken(by, &rows, Some(&heads), &cursors, &mut found).await;
         let reading = Reading { by, rows, watch, followed, found, cursors };
         let segment = self.finish(reading).await?;
-        self.look_elsewhere(by, followed, &heads, &segment).await;
+        self.look_elsewhere(by, watch, &heads, &segment).await;
         Ok(segment)
     }
 

@@ -123,8 +123,11 @@ impl Shared {
         });
         let found = stream::iter(moved.collect::<Vec<_>>()).map(async |moved| self.found(by, on, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
-        let found = found.into_iter().flatten().collect();
-        self.finish(Reading { by, rows, watch, followed, found, cursors }).await
+        let mut found: Vec<Found> = found.into_iter().flatten().collect();
+        self.overtaken(by, &rows, None, &cursors, &mut found).await;
+        let segment = self.finish(Reading { by, rows, watch, followed, found, cursors }).await?;
+        self.look_elsewhere(by, watch, &[], &segment).await;
+        Ok(segment)
     }
 
     /// What is ours in the blocks above the first of these; how many could be read, at least one.
