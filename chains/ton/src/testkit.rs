@@ -7,6 +7,7 @@ mod history;
 mod letter;
 mod node;
 mod shape;
+mod streaming;
 mod view;
 
 pub use fault::Fault;

@@ -3,6 +3,7 @@
 mod chain;
 mod credit;
 mod mutations;
+mod node;
 mod properties;
 mod real_blocks;
 mod second_reader;
