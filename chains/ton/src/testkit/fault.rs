@@ -59,6 +59,8 @@ pub enum Fault {
     Instead(Hash, Arc<Made>),
     /// It tells of a newest transaction of this account, in this masterchain block, that never happened.
     Forged { account: Account, height: u32, made: Arc<Made> },
+    /// Raw transactions it has only where it is asked for its archive.
+    OnlyInArchive,
     /// It has no raw transactions any more.
     NotInDatabase,
 
@@ -87,6 +89,8 @@ pub enum Fault {
     NodeTimeout,
     /// HTTP 200 and a page for people.
     Html,
+    /// Of a stream: many words that say nothing, before each that says something.
+    Noise,
     /// It takes so long.
     Slow(Duration),
     /// It never answers.
