@@ -59,6 +59,12 @@ pub enum Fault {
     Instead(Hash, Arc<Made>),
     /// It tells of a newest transaction of this account, in this masterchain block, that never happened.
     Forged { account: Account, height: u32, made: Arc<Made> },
+    /// Raw transactions it has only where it is asked for its archive.
+    OnlyInArchive,
+    /// Its index says that this transaction was committed by that masterchain block; `None`: it does not say by which.
+    Height(Hash, Option<u32>),
+    /// Its index shows a transaction of this account that the network has not committed, and says so of it.
+    Expected { account: Account, made: Arc<Made> },
     /// It has no raw transactions any more.
     NotInDatabase,
 
@@ -87,6 +93,8 @@ pub enum Fault {
     NodeTimeout,
     /// HTTP 200 and a page for people.
     Html,
+    /// Of a stream: many words that say nothing, before each that says something.
+    Noise,
     /// It takes so long.
     Slow(Duration),
     /// It never answers.

@@ -223,16 +223,20 @@ impl History {
     /// it, and it commits two of each; never, and it commits none.
     pub fn shard_blocks(&mut self) {
         self.lt = (self.lt / 1_000 + 1) * 1_000;
-        let (start_lt, end_lt) = (self.covered + 1, self.lt);
-        self.covered = end_lt;
-        let (time, waiting) = (self.now(), std::mem::take(&mut self.waiting));
+        let time = self.now();
         let master = self.tip().map_or((0, Hash([0; 32])), |tip| (tip.block.id.seqno, tip.block.id.root));
-        let (own, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(account, _)| account.workchain != -1);
         // What happens on the masterchain is in its own next block.
+        let (own, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(account, _)| account.workchain != -1);
         self.waiting = rest;
+        let own: Vec<_> = own.iter().map(|(account, cell)| kept(*account, cell)).collect();
+        // Transactions made elsewhere may be older than the blocks before.
+        let start_lt = own.iter().map(|kept| kept.at.lt).fold(self.covered + 1, u64::min);
+        let end_lt = self.lt;
+        self.covered = end_lt;
         for index in 0..self.tips.len() {
             let tip = self.tips[index].clone();
-            let transactions = own.iter().filter(|(account, _)| holds(tip.shard, account));
+            let transactions = own.iter().filter(|kept| holds(tip.shard, &kept.account));
             let block = Block {
                 id: Id { workchain: 0, shard: tip.shard, seqno: shards::next(&tip.on), ..Id::default() },
                 on: tip.on,
@@ -242,7 +246,7 @@ impl History {
                 end_lt,
                 master,
                 height: self.next,
-                transactions: transactions.map(|(account, cell)| kept(*account, cell)).collect(),
+                transactions: transactions.cloned().collect(),
             };
             let block = self.seal(block);
             self.tips[index] = Tip { shard: tip.shard, on: vec![block.id], after_split: false };
@@ -252,13 +256,19 @@ impl History {
 
     /// The masterchain block that commits what the shards made since the last one, be it nothing.
     pub fn commit(&mut self) -> BlockRef {
-        let start_lt = self.covered.max(self.lt) + 1;
         let now = self.now();
-        let mut own: Vec<_> =
-            std::mem::take(&mut self.waiting).iter().map(|(account, cell)| kept(*account, cell)).collect();
+        // What happens in shards waits for blocks of theirs.
+        let (mut own, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|(account, cell)| kept(account, &cell))
+            .partition(|kept| kept.account.workchain == -1);
+        self.waiting = rest.iter().filter_map(|kept| Some((kept.account, kept.cell.clone()?))).collect();
+        // After everything that it commits.
+        let clockwork = self.covered.max(self.lt) + 1;
+        let start_lt = own.iter().map(|kept| kept.at.lt).fold(clockwork, u64::min);
         for (life, kind) in [(0, TickTock::Tick), (1, TickTock::Tick), (0, TickTock::Tock)] {
             let life = &mut self.clockwork[life];
-            life.wait_until(start_lt, now);
+            life.wait_until(clockwork, now);
             let made = life.strike(kind);
             self.lt = self.lt.max(made.at.lt);
             own.push(kept(life.account, &made.cell));

@@ -53,10 +53,14 @@ pub(super) fn signed(shard: u64) -> String {
     shard.cast_signed().to_string()
 }
 
-/// The shard in digits, with or without a sign.
-pub(super) fn shard_of(text: &str) -> Option<u64> {
-    let number = text.parse::<i64>().map(i64::cast_unsigned).or_else(|_| text.parse::<u64>());
-    number.or_else(|_| u64::from_str_radix(text, 16)).ok()
+/// The shard of a number with a sign, as v2 takes it.
+pub(super) fn shard_of_signed(text: &str) -> Option<u64> {
+    text.parse::<i64>().ok().map(i64::cast_unsigned)
+}
+
+/// The shard of its hexadecimal digits, as the others take it.
+pub(super) fn shard_of_digits(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
 }
 
 /// As tonapi names a block.

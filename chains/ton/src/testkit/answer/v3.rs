@@ -1,12 +1,14 @@
 //! toncenter v3: an index in a database. Knows which masterchain block commits a transaction, has no raw cells, and says
 //! nothing as gladly as something.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tycho_types::models::{BouncePhase, ComputePhase, TickTock, TxInfo};
 
 use super::super::fault::Fault;
 use super::super::getter::{self, Ended};
-use super::super::history::{Block, Id, Kept, MASTERCHAIN};
+use super::super::history::{Block, Id, Kept, MASTERCHAIN, kept};
 use super::super::shape::{self, Letter, Told, base64, hash64, upper};
 use super::super::view::View;
 use super::{Asked, Reply, account};
@@ -20,6 +22,7 @@ pub(super) fn error(code: u16, what: &str) -> Reply {
     Reply::Json(code, json!({ "code": code, "error": what }))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a question is answered with, where others are refused")]
 fn found(value: Value) -> Result<Reply, Reply> {
     Ok(Reply::Json(200, value))
 }
@@ -76,34 +79,40 @@ impl View<'_> {
 
     fn v3_blocks(&self, asked: &Asked) -> Result<Reply, Reply> {
         let limits = Limits::of(asked)?;
-        let shard =
-            asked.get("shard").map(|text| shape::shard_of(text).ok_or_else(|| error(422, "shard"))).transpose()?;
+        let shard = asked
+            .get("shard")
+            .map(|text| shape::shard_of_digits(text).ok_or_else(|| error(422, "shard")))
+            .transpose()?;
         let (workchain, seqno): (Option<i8>, Option<u32>) = (asked.number("workchain")?, asked.number("seqno")?);
         let height: Option<u32> = asked.number("mc_seqno")?;
         let (from, to): (Option<u64>, Option<u64>) = (asked.number("start_lt")?, asked.number("end_lt")?);
         let (since, until): (Option<u32>, Option<u32>) = (asked.number("start_utime")?, asked.number("end_utime")?);
         let hash = |name| asked.get(name).map(|text| shape::hash_of(text).ok_or_else(|| error(422, name))).transpose();
         let (root, file) = (hash("root_hash")?, hash("file_hash")?);
-        let mut rows: Vec<Block> = match height {
+        let committed = match height {
             Some(height) => self.committed(height).map(|block| vec![block]).unwrap_or_default(),
             None => self.all().collect(),
-        }
-        .into_iter()
-        .flat_map(|committed| committed.blocks())
-        .map(|block| self.shown(block))
-        .filter(|block| {
-            workchain.is_none_or(|wanted| wanted == block.id.workchain)
-                && shard.is_none_or(|wanted| wanted == block.id.shard)
-                && seqno.is_none_or(|wanted| wanted == block.id.seqno)
-                && root.is_none_or(|wanted| wanted == block.id.root)
-                && file.is_none_or(|wanted| wanted == block.id.file)
-                // Both bounds are of where a block begins.
-                && from.is_none_or(|from| from <= block.start_lt)
-                && to.is_none_or(|to| block.start_lt <= to)
-                && since.is_none_or(|since| since <= block.time)
-                && until.is_none_or(|until| block.time <= until)
-        })
-        .collect();
+        };
+        let mut rows: Vec<_> = committed
+            .into_iter()
+            .flat_map(|committed| committed.blocks())
+            .filter(|block| {
+                workchain.is_none_or(|wanted| wanted == block.id.workchain)
+                    && shard.is_none_or(|wanted| wanted == block.id.shard)
+                    && seqno.is_none_or(|wanted| wanted == block.id.seqno)
+                    // Both bounds are of where a block begins.
+                    && from.is_none_or(|from| from <= block.start_lt)
+                    && to.is_none_or(|to| block.start_lt <= to)
+                    && since.is_none_or(|since| since <= block.time)
+                    && until.is_none_or(|until| block.time <= until)
+            })
+            .filter(|block| {
+                (root.is_none() && file.is_none()) || {
+                    let id = self.shown(block).id;
+                    root.is_none_or(|wanted| wanted == id.root) && file.is_none_or(|wanted| wanted == id.file)
+                }
+            })
+            .collect();
         // Where no order is asked for there is none: here, as the table happens to lie.
         if let Some(ascending) = limits.ascending {
             rows.sort_by_key(|block| (block.time, -block.id.workchain, block.id.shard.cast_signed(), block.id.seqno));
@@ -111,8 +120,8 @@ impl View<'_> {
                 rows.reverse();
             }
         }
-        let rows: Vec<Value> = rows.iter().map(|block| self.row(block)).collect();
-        found(json!({ "blocks": self.page(rows, limits.offset, limits.limit) }))
+        let rows = self.page(rows, limits.offset, limits.limit);
+        found(json!({ "blocks": rows.iter().map(|block| self.row(&self.shown(block))).collect::<Vec<_>>() }))
     }
 
     fn v3_shards(&self, asked: &Asked) -> Result<Reply, Reply> {
@@ -131,7 +140,7 @@ impl View<'_> {
     }
 
     /// What a masterchain block commits. One that is not there commits nothing.
-    fn v3_committed(&self, height: u32) -> Result<Vec<std::sync::Arc<Kept>>, Reply> {
+    fn v3_committed(&self, height: u32) -> Result<Vec<Arc<Kept>>, Reply> {
         match self.committed(height) {
             Some(committed) => Ok(committed.blocks().flat_map(|block| self.inside(block)).collect()),
             None if self.suffers(|fault| matches!(fault, Fault::UnknownIsAnError)) => {
@@ -154,7 +163,7 @@ impl View<'_> {
         let rows: Vec<_> = if !hashes.is_empty() {
             hashes.iter().filter_map(|hash| self.by_hash(hash)).collect()
         } else if !accounts.is_empty() {
-            accounts.iter().flat_map(|account| self.life(account)).collect()
+            accounts.iter().flat_map(|account| self.life(account).into_iter().chain(self.expected(account))).collect()
         } else if let Some(height) = height {
             self.v3_committed(height)?
         } else {
@@ -170,7 +179,16 @@ impl View<'_> {
         self.v3_list(rows.collect(), &limits)
     }
 
-    fn v3_list(&self, mut rows: Vec<std::sync::Arc<Kept>>, limits: &Limits) -> Result<Reply, Reply> {
+    /// What of an account is shown though the network has not committed it.
+    fn expected(&self, account: &Account) -> Vec<Arc<Kept>> {
+        let of = |fault: &Fault| match fault {
+            Fault::Expected { account: of, made } if of == account => Some(kept(*of, &made.cell)),
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).collect()
+    }
+
+    fn v3_list(&self, mut rows: Vec<Arc<Kept>>, limits: &Limits) -> Result<Reply, Reply> {
         let ascending = limits.ascending.unwrap_or(false);
         // By logical time, the newest first unless asked; accounts of one time in the order of their names.
         rows.sort_by_key(|kept| (kept.at.lt, upper(&kept.account)));
@@ -178,7 +196,25 @@ impl View<'_> {
             rows.reverse();
         }
         let rows = self.page(rows, limits.offset, limits.limit);
-        found(json!({ "transactions": rows.iter().map(|kept| told(kept)).collect::<Vec<_>>(), "address_book": {} }))
+        found(
+            json!({ "transactions": rows.iter().map(|kept| self.v3_told(kept)).collect::<Vec<_>>(), "address_book": {} }),
+        )
+    }
+
+    fn v3_told(&self, kept: &Kept) -> Value {
+        let mut value = told(kept);
+        for fault in self.faults {
+            match fault {
+                Fault::Height(hash, height) if *hash == kept.at.hash => value["mc_block_seqno"] = (*height).into(),
+                Fault::Expected { made, .. } if made.at == kept.at => {
+                    value["mc_block_seqno"] = Value::Null;
+                    value["emulated"] = true.into();
+                    value["finality"] = "pending".into();
+                }
+                _ => {}
+            }
+        }
+        value
     }
 
     fn v3_states(&self, asked: &Asked) -> Result<Reply, Reply> {
