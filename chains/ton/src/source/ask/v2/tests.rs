@@ -255,7 +255,7 @@ fn a_block() -> BlockHead {
 
 async fn listed(bodies: Vec<Value>) -> (Result<usize, Trouble>, Vec<String>) {
     let node = Canned::in_turn(TONCENTER_V2, bodies.iter().map(enveloped).collect()).await;
-    let found = transactions(&node.ask().endpoint.clone(), &a_block()).await.map(|found| found.len());
+    let found = transactions(&node.ask().endpoint.clone(), &Listed::of_head(&a_block())).await.map(|found| found.len());
     (found, node.asked())
 }
 
@@ -334,7 +334,7 @@ pub(in crate::source::ask) fn read_all(body: &[u8]) {
     drop(opened::<WireShards>(body).map(|shards| shards.shards.len()));
     drop(read_head(body));
     drop(read_has(body, &SHOP, Link { lt: 2_000_000, hash: Hash([1; 32]) }));
-    drop(of_block(body, &a_block()).map(|(found, _)| found.len()));
+    drop(of_block(body, &Listed::of_head(&a_block())).map(|(found, _)| found.len()));
     drop(opened::<stack::WireRun<'_>>(body).and_then(|run| stack::read_toncenter_v2(&run)));
 }
 
