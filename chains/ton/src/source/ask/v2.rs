@@ -247,10 +247,31 @@ pub(super) async fn shards(endpoint: &Endpoint, at: Height) -> Result<Vec<BlockI
     let answer = endpoint.get("getShards", &["getShards"], &[("seqno", &seqno(at)?)]).await?;
     let tips: Vec<BlockId> =
         opened::<WireShards>(answer.raw())?.shards.iter().map(WireBlockId::id).collect::<Result<_, _>>()?;
-    if tips.is_empty() {
-        return Err(Trouble::Lacks(format!("block {at} without a shard, which no block is")));
+    if are_whole(tips.iter().map(|tip| tip.name)) {
+        return Ok(tips);
     }
-    Ok(tips)
+    Err(Trouble::Lacks(format!("the shards of block {at} do not hold every account once")))
+}
+
+/// Whether each account of the basic workchain belongs into one of these shards and into no other: a list that leaves
+/// one out would leave out all that happened there.
+fn are_whole(tips: impl Iterator<Item = BlockName> + Clone) -> bool {
+    let shards = tips.filter(|tip| tip.workchain == 0).map(|tip| tip.shard);
+    // A shard is a prefix that ends in a one: it holds as many accounts below that one as from it on.
+    let range = |shard: u64| {
+        let below = shard & shard.wrapping_neg();
+        Some((shard.checked_sub(below)?, shard.checked_add(below.checked_sub(1)?)?))
+    };
+    let Some(mut ranges) = shards.map(range).collect::<Option<Vec<(u64, u64)>>>() else { return false };
+    ranges.sort_unstable();
+    let mut next = Some(0);
+    for (first, last) in ranges {
+        if next != Some(first) {
+            return false;
+        }
+        next = last.checked_add(1);
+    }
+    next.is_none()
 }
 
 /// A block as its list is asked for.
