@@ -65,7 +65,9 @@ fn refuse_foreign(network: &config::Network) -> Result<(), String> {
         return Err(format!("{}: payment proxies are for EVM networks", proxy.place));
     }
     if network.balance_check.is_some() {
-        return Err("balance_check is for EVM networks: on TON every arrival is a transaction of the account".to_owned());
+        return Err(
+            "balance_check is for EVM networks: on TON every arrival is a transaction of the account".to_owned()
+        );
     }
     Ok(())
 }
@@ -150,9 +152,7 @@ pub(super) fn facts(source: &TonSource) -> Value {
 
 /// What each endpoint last said of itself.
 pub(super) fn reach(source: &TonSource) -> BTreeMap<String, Value> {
-    let said = source.nodes().into_iter().map(|node| {
-        (node.endpoint, json!({ "latest": node.head }))
-    });
+    let said = source.nodes().into_iter().map(|node| (node.endpoint, json!({ "latest": node.head })));
     said.collect()
 }
 

@@ -30,15 +30,13 @@ use std::time::Duration;
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId, TxHash};
 use amn_core::explained::Explained;
 use amn_core::money::Amount;
-use amn_core::source::{
-    ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion,
-};
+use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion};
 use amn_rpc::{Endpoint, Pool};
 
 use crate::networks::TonNetwork;
 use accounts::{Followed, Owners};
-pub use ask::{KINDS, TONAPI, TONCENTER_V2, TONCENTER_V3};
 use ask::{Ask, Dialect};
+pub use ask::{KINDS, TONAPI, TONCENTER_V2, TONCENTER_V3};
 use memory::Memory;
 pub use people::Newest;
 use trouble::Trouble;

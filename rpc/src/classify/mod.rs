@@ -139,7 +139,9 @@ fn meaning(refusal: &Refusal<'_>) -> RpcError {
             RpcError::Rejected { code: refusal.code.unwrap_or_default(), message: shorten(refusal.message) }
         }
         Means::TryOther => {
-            let slow = ["timeout", "timed out", "deadline exceeded", "exceeded processing limit"].iter().any(|said| words.contains(said));
+            let slow = ["timeout", "timed out", "deadline exceeded", "exceeded processing limit"]
+                .iter()
+                .any(|said| words.contains(said));
             let timed_out = slow || refusal.status == 504;
             RpcError::TryOther { timed_out, detail: text() }
         }

@@ -272,7 +272,9 @@ fn the_refusals_of_ton_apis_say_what_to_do() {
         let http = http::Reply { status, retry_after: None, body: Bytes::copy_from_slice(body.as_bytes()) };
         rest("blocks", &http, true).map_or("an answer", |error| error.class())
     };
-    let v2 = |status: u16, why: &str| of(status, &serde_json::json!({ "ok": false, "error": why, "code": status }).to_string());
+    let v2 = |status: u16, why: &str| {
+        of(status, &serde_json::json!({ "ok": false, "error": why, "code": status }).to_string())
+    };
     assert_eq!(of(429, r#"{"ok": false, "result": "Ratelimit exceed", "code": 429}"#), "cool_down");
     assert_eq!(of(200, r#"{"ok": false, "result": "Ratelimit exceed", "code": 429}"#), "cool_down");
     let gone = "LITE_SERVER_UNKNOWN: cannot compute block with specified transaction: cannot find block (0,f9e03a9b2a3b7b46) lt=29652249000001: lt not in db";

@@ -92,7 +92,9 @@ pub async fn network(served: &Served, lines: &mut Lines) {
     let jettons = served.facts.assets.iter().filter(|asset| !asset.native).count();
     match said {
         Ok(Ok(_)) if jettons == 0 => {}
-        Ok(Ok(_)) => lines.fine("masters", id, format!("{jettons} jetton(s): decimals and wallets are as the registry says")),
+        Ok(Ok(_)) => {
+            lines.fine("masters", id, format!("{jettons} jetton(s): decimals and wallets are as the registry says"))
+        }
         Ok(Err(error)) => {
             lines.fail("masters", id, error.to_string(), "correct the registry: the network does not start like this");
         }

@@ -80,7 +80,10 @@ fn native_money_carries_no_number() {
 fn the_family_of_a_file_is_told_by_its_chain_even_where_it_does_not_read() {
     for (_, (family, text)) in all_shipped() {
         let ours = family == "ton";
-        assert_eq!((super::super::ton::speaks_of(text), super::super::ton::speaks_of(&format!("{text}\n[[[b"))), (ours, ours));
+        assert_eq!(
+            (super::super::ton::speaks_of(text), super::super::ton::speaks_of(&format!("{text}\n[[[b"))),
+            (ours, ours)
+        );
     }
 }
 
@@ -89,29 +92,125 @@ fn wrong() -> Vec<(&'static str, String, &'static str)> {
     let with = |more: &str| format!("{NODES}{more}");
     let token = TOKEN.replace("stellar-testnet", "ton-mainnet");
     vec![
-        ("a TON endpoint without its kind", NODES.replacen("kind =", "#", 1), "endpoint a2: kind: must be \"toncenter-v2\" or \"toncenter-v3\" or \"tonapi\" for a network of this family; found nothing"),
-        ("a TON endpoint that speaks JSON-RPC", NODES.replace("\"tonapi\"", "\"json-rpc\""), "endpoint b: kind: must be \"toncenter-v2\" or \"toncenter-v3\" or \"tonapi\" for a network of this family; found \"json-rpc\""),
-        ("a TON endpoint on an EVM network", of("base").replacen("operator", "kind = \"tonapi\"\noperator", 1), "kind: must be \"json-rpc\" for a network of this family; found \"tonapi\""),
-        ("TON indexers that show no transaction", NODES.replace("toncenter-v2", "toncenter-v3").replace("tonapi", "toncenter-v3"), "toncenter-v3 shows no transaction as it was committed, so nothing could be proven: name a toncenter-v2 or tonapi beside it"),
-        ("two faces of one host under two operators", NODES.replacen("\"alpha\"", "\"gamma\"", 1), "endpoint a3: operator: a2 is on the same host, so its operator is the same: gamma; found alpha"),
-        ("a jetton without its master", with(&JETTON.replace("master =", "#")), "jettons[0].master: must be given; found nothing"),
-        ("a jetton without the layout of its wallets", with(&JETTON.replace("layout =", "#")), "jettons[0].layout: must be given; found nothing"),
-        ("a jetton of an unknown layout", with(&JETTON.replace("governed", "odd")), "jettons[0].layout: must be \"standard\" or \"governed\"; found \"odd\""),
-        ("a jetton without its wallets' code", with(&JETTON.replace("wallet_library =", "#")), "SHOP needs wallet_library or wallet_code, one of them"),
-        ("a jetton with its wallets' code twice", with(&format!("{JETTON}wallet_code = \"te6ccg==\"\n")), "SHOP needs wallet_library or wallet_code, one of them"),
-        ("a jetton's code that is no bag of cells", with(&JETTON.replace("wallet_library = \"8f", "wallet_code = \"8f")), "wallet_code of SHOP: "),
-        ("a jetton's library hash of two digits", with(&JETTON.replace("\"8f45", "\"8f\"#")), "jettons[0].wallet_library: must be the hash of the wallets' code in the masterchain's library: 64 hexadecimal digits"),
-        ("a jetton's example that does not follow", with(&format!("{JETTON}example_owner = \"0:{a}\"\nexample_wallet = \"0:{a}\"\n", a = "11".repeat(32))), "is not the SHOP wallet of 0:"),
-        ("half an example of a jetton", with(&format!("{JETTON}example_owner = \"0:{}\"\n", "11".repeat(32))), "SHOP: an example is an owner and his wallet, both or neither"),
-        ("a jetton's master mistyped", with(&JETTON.replace("0:0707", "0:07")), "an address is 48 letters and digits (UQ…, EQ…) or raw, 0:<64 hexadecimal digits>"),
-        ("jettons on an EVM network", format!("{}{}", of("base"), JETTON.replace("ton-mainnet", "base")), "jettons are TON's; an EVM network's are its tokens"),
-        ("jettons on a Stellar network", format!("{}{}", super::NODES, JETTON.replace("ton-mainnet", "stellar-testnet")), "jettons are TON's; a Stellar network's are its assets and tokens"),
-        ("tokens on a TON network", with(&token), "tokens of a TON network are jettons: [[jettons]], with their master"),
-        ("Stellar's assets on a TON network", with(&asset().replace("stellar-testnet", "ton-mainnet")), "assets are Stellar's; a TON network's are its jettons"),
-        ("a payment proxy on TON", with("[[networks.ton-mainnet.proxies]]\nkind = \"eth-fee\"\naddress = \"0x1892196E80C4c17ea5100Da765Ab48c1fE2Fb814\"\n"), "payment proxies are for EVM networks"),
-        ("balances compared on TON", format!("[networks.ton-mainnet]\nbalance_check = 10\n{NODES}"), "balance_check is for EVM networks: on TON"),
-        ("a data lake on a TON network", with("[[networks.ton-mainnet.endpoints]]\nname = \"l\"\nkind = \"data-lake\"\noperator = \"c\"\nurl = \"https://l.example\"\n"), "found \"data-lake\""),
-        ("attestations on a TON network", format!("[networks.ton-mainnet]\nrequire = {{ attestations = 1 }}\n{NODES}"), "attestations = 1 can never be met: 0 organisations of this network attest"),
+        (
+            "a TON endpoint without its kind",
+            NODES.replacen("kind =", "#", 1),
+            "endpoint a2: kind: must be \"toncenter-v2\" or \"toncenter-v3\" or \"tonapi\" for a network of this family; found nothing",
+        ),
+        (
+            "a TON endpoint that speaks JSON-RPC",
+            NODES.replace("\"tonapi\"", "\"json-rpc\""),
+            "endpoint b: kind: must be \"toncenter-v2\" or \"toncenter-v3\" or \"tonapi\" for a network of this family; found \"json-rpc\"",
+        ),
+        (
+            "a TON endpoint on an EVM network",
+            of("base").replacen("operator", "kind = \"tonapi\"\noperator", 1),
+            "kind: must be \"json-rpc\" for a network of this family; found \"tonapi\"",
+        ),
+        (
+            "TON indexers that show no transaction",
+            NODES.replace("toncenter-v2", "toncenter-v3").replace("tonapi", "toncenter-v3"),
+            "toncenter-v3 shows no transaction as it was committed, so nothing could be proven: name a toncenter-v2 or tonapi beside it",
+        ),
+        (
+            "two faces of one host under two operators",
+            NODES.replacen("\"alpha\"", "\"gamma\"", 1),
+            "endpoint a3: operator: a2 is on the same host, so its operator is the same: gamma; found alpha",
+        ),
+        (
+            "a jetton without its master",
+            with(&JETTON.replace("master =", "#")),
+            "jettons[0].master: must be given; found nothing",
+        ),
+        (
+            "a jetton without the layout of its wallets",
+            with(&JETTON.replace("layout =", "#")),
+            "jettons[0].layout: must be given; found nothing",
+        ),
+        (
+            "a jetton of an unknown layout",
+            with(&JETTON.replace("governed", "odd")),
+            "jettons[0].layout: must be \"standard\" or \"governed\"; found \"odd\"",
+        ),
+        (
+            "a jetton without its wallets' code",
+            with(&JETTON.replace("wallet_library =", "#")),
+            "SHOP needs wallet_library or wallet_code, one of them",
+        ),
+        (
+            "a jetton with its wallets' code twice",
+            with(&format!("{JETTON}wallet_code = \"te6ccg==\"\n")),
+            "SHOP needs wallet_library or wallet_code, one of them",
+        ),
+        (
+            "a jetton's code that is no bag of cells",
+            with(&JETTON.replace("wallet_library = \"8f", "wallet_code = \"8f")),
+            "wallet_code of SHOP: ",
+        ),
+        (
+            "a jetton's library hash of two digits",
+            with(&JETTON.replace("\"8f45", "\"8f\"#")),
+            "jettons[0].wallet_library: must be the hash of the wallets' code in the masterchain's library: 64 hexadecimal digits",
+        ),
+        (
+            "a jetton's example that does not follow",
+            with(&format!("{JETTON}example_owner = \"0:{a}\"\nexample_wallet = \"0:{a}\"\n", a = "11".repeat(32))),
+            "is not the SHOP wallet of 0:",
+        ),
+        (
+            "half an example of a jetton",
+            with(&format!("{JETTON}example_owner = \"0:{}\"\n", "11".repeat(32))),
+            "SHOP: an example is an owner and his wallet, both or neither",
+        ),
+        (
+            "a jetton's master mistyped",
+            with(&JETTON.replace("0:0707", "0:07")),
+            "an address is 48 letters and digits (UQ…, EQ…) or raw, 0:<64 hexadecimal digits>",
+        ),
+        (
+            "jettons on an EVM network",
+            format!("{}{}", of("base"), JETTON.replace("ton-mainnet", "base")),
+            "jettons are TON's; an EVM network's are its tokens",
+        ),
+        (
+            "jettons on a Stellar network",
+            format!("{}{}", super::NODES, JETTON.replace("ton-mainnet", "stellar-testnet")),
+            "jettons are TON's; a Stellar network's are its assets and tokens",
+        ),
+        (
+            "tokens on a TON network",
+            with(&token),
+            "tokens of a TON network are jettons: [[jettons]], with their master",
+        ),
+        (
+            "Stellar's assets on a TON network",
+            with(&asset().replace("stellar-testnet", "ton-mainnet")),
+            "assets are Stellar's; a TON network's are its jettons",
+        ),
+        (
+            "a payment proxy on TON",
+            with(
+                "[[networks.ton-mainnet.proxies]]\nkind = \"eth-fee\"\naddress = \"0x1892196E80C4c17ea5100Da765Ab48c1fE2Fb814\"\n",
+            ),
+            "payment proxies are for EVM networks",
+        ),
+        (
+            "balances compared on TON",
+            format!("[networks.ton-mainnet]\nbalance_check = 10\n{NODES}"),
+            "balance_check is for EVM networks: on TON",
+        ),
+        (
+            "a data lake on a TON network",
+            with(
+                "[[networks.ton-mainnet.endpoints]]\nname = \"l\"\nkind = \"data-lake\"\noperator = \"c\"\nurl = \"https://l.example\"\n",
+            ),
+            "found \"data-lake\"",
+        ),
+        (
+            "attestations on a TON network",
+            format!("[networks.ton-mainnet]\nrequire = {{ attestations = 1 }}\n{NODES}"),
+            "attestations = 1 can never be met: 0 organisations of this network attest",
+        ),
         ("one TON operator in production", NODES.replace("\"beta\"", "\"alpha\""), "run by 2 operators in production"),
     ]
 }

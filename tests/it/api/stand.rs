@@ -259,6 +259,7 @@ fn facts(id: &str, chain: &str) -> Facts {
         block_time_ms: 2_000,
         rewind_operators: 2,
         instant_finality: false,
+        vouched_singly: false,
     }
 }
 

@@ -7,6 +7,7 @@ mod ground;
 mod lies;
 mod missed;
 mod outage;
+mod payment;
 mod play;
 mod real;
 mod scene;

@@ -173,6 +173,7 @@ impl NetworkFile {
                 block_time_ms: self.block_time_ms.get(),
                 rewind_operators: self.rewind_operators.get(),
                 instant_finality: true,
+                vouched_singly: true,
             }),
             global_id,
             realm,

@@ -80,6 +80,22 @@ impl Owners {
         }
     }
 
+    /// Some of the accounts of a watch, by turns: the `turn`-th owner and his wallets, and those that follow.
+    pub(crate) fn some(&self, watch: &Watch, turn: usize, count: usize) -> Vec<Account> {
+        let Some(addresses) = watch.addresses().filter(|addresses| !addresses.is_empty()) else { return Vec::new() };
+        // A look takes one owner while his wallets are asked about one by one.
+        let owners = addresses.iter().cycle().skip(turn % addresses.len()).filter_map(|raw| Account::of_raw(raw));
+        let mut some = Vec::new();
+        for owner in owners.take(addresses.len()) {
+            some.push(owner);
+            some.extend(self.of.get(&owner).into_iter().flatten());
+            if some.len() >= count {
+                break;
+            }
+        }
+        some
+    }
+
     /// Whether any watch was seen yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.of.is_empty()

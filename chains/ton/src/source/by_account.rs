@@ -87,10 +87,10 @@ impl Shared {
         let found = stream::iter(moved).map(async |moved| self.found(by, on, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
-        found.extend(self.overtaken(by, &rows, &heads, &cursors).await);
+        self.overtaken(by, &rows, Some(&heads), &cursors, &mut found).await;
         let reading = Reading { by, rows, watch, followed, found, cursors };
         let segment = self.finish(reading).await?;
-        self.look_elsewhere(by, followed, &heads, &segment).await;
+        self.look_elsewhere(by, watch, &heads, &segment).await;
         Ok(segment)
     }
 
@@ -125,7 +125,9 @@ impl Shared {
             Some(cursor) => (Some(cursor), false),
             None => match ask.by_hash(head.hash).await? {
                 Some(named) if named.account != account || named.at != head => {
-                    return Err(Trouble::Lie(format!("the last transaction of {account} is another's by its own word")));
+                    return Err(Trouble::Lie(format!(
+                        "the last transaction of {account} is another's by its own word"
+                    )));
                 }
                 // Nothing has happened to it since: here its chain is begun.
                 Some(named) if named.height.is_some_and(|height| height <= on.height) => {

@@ -80,7 +80,8 @@ impl Shared {
 
     /// Somebody gave what two stand behind: whoever gave another chain is named.
     fn done(&self, segment: Segment, verdict: &Verdict, mode: Mode) -> Segment {
-        let (on, whose) = (segment.parent, segment.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", "));
+        let (on, whose) =
+            (segment.parent, segment.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", "));
         for endpoint in verdict.forkers.iter().filter(|_| segment.operators.len() > 1) {
             endpoint.distrust(format!("its block {} is not {}, as that of {whose} is", on.height, on.hash));
             self.memory.forget(endpoint);
@@ -122,8 +123,11 @@ impl Shared {
         });
         let found = stream::iter(moved.collect::<Vec<_>>()).map(async |moved| self.found(by, on, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
-        let found = found.into_iter().flatten().collect();
-        self.finish(Reading { by, rows, watch, followed, found, cursors }).await
+        let mut found: Vec<Found> = found.into_iter().flatten().collect();
+        self.overtaken(by, &rows, None, &cursors, &mut found).await;
+        let segment = self.finish(Reading { by, rows, watch, followed, found, cursors }).await?;
+        self.look_elsewhere(by, watch, &[], &segment).await;
+        Ok(segment)
     }
 
     /// What is ours in the blocks above the first of these; how many could be read, at least one.
@@ -181,7 +185,9 @@ impl Shared {
     ) -> Result<Block, SourceError> {
         let followed = self.followed(watch);
         if followed.is_everything() && self.owners().is_empty() {
-            return Err(SourceError::NotYet("nobody has been watched yet, whose wallets could be looked for".to_owned()));
+            return Err(SourceError::NotYet(
+                "nobody has been watched yet, whose wallets could be looked for".to_owned(),
+            ));
         }
         let mut endpoints = self.endpoints_at(height);
         let first = usize::try_from(turn).unwrap_or_default().checked_rem(endpoints.len()).unwrap_or_default();
@@ -215,9 +221,8 @@ impl Shared {
             Content::Whole(all) => all,
             Content::Names(names) => {
                 let mine = names.into_iter().filter(|named| self.is_ours(&named.account, watch, followed));
-                let fetched = stream::iter(mine.collect::<Vec<_>>()).map(async |named| {
-                    self.one(endpoint.operator(), named.account, named.at, &mut Known::new()).await
-                });
+                let fetched = stream::iter(mine.collect::<Vec<_>>())
+                    .map(async |named| self.one(endpoint.operator(), named.account, named.at, &mut Known::new()).await);
                 fetched.buffered(AT_ONCE).try_collect::<Vec<Transaction>>().await?
             }
         };

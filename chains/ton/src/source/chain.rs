@@ -193,14 +193,18 @@ impl Shared {
             };
             match descent.take_read(read.clone()) {
                 Ok(()) => drop(known.insert(read.at.hash, read)),
-                Err(lie @ (Lie::Contradicts { .. } | Lie::PassesBy { .. } | Lie::Forgets { .. } | Lie::Backwards { .. })) => {
+                Err(
+                    lie
+                    @ (Lie::Contradicts { .. } | Lie::PassesBy { .. } | Lie::Forgets { .. } | Lie::Backwards { .. }),
+                ) => {
                     return Err(Failed::Astray(lie));
                 }
                 Err(_) if next != wanted => break,
                 Err(Lie::Hash { lt, said, computed, .. }) => {
                     // By its own word another transaction, or this one's cell altered: it is asked which.
                     let given = Trouble::Contradicts { account, lt, asked: said, given: computed };
-                    let altered = format!("its cell of the transaction of {account} at {lt} hashes to {computed}, not to {said}");
+                    let altered =
+                        format!("its cell of the transaction of {account} at {lt} hashes to {computed}, not to {said}");
                     return Err(Failed::Here(match ask.has(&account, wanted).await {
                         Ok(true) => Trouble::Lie(altered),
                         Ok(false) | Err(Trouble::Contradicts { .. }) => given,
@@ -308,7 +312,8 @@ fn note(endpoint: &Arc<Endpoint>, trouble: &Trouble) {
         Trouble::Lie(why) => endpoint.distrust(why.clone()),
         Trouble::Lacks(why) | Trouble::Undecodable(why) | Trouble::Failed(why) => endpoint.remark(why),
         Trouble::Contradicts { account, lt, asked, given } => {
-            endpoint.remark(&format!("it has {given} as the transaction of {account} at {lt}, where another has {asked}"));
+            endpoint
+                .remark(&format!("it has {given} as the transaction of {account} at {lt}, where another has {asked}"));
         }
         _ => {}
     }

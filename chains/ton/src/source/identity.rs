@@ -161,7 +161,8 @@ impl Shared {
         for jetton in registry.jettons.values() {
             let mut said: Vec<(Operator, Option<u8>, Account)> = Vec::new();
             for endpoint in right {
-                if said.len() >= self.voices_asked().min(VOICES) || said.iter().any(|(of, ..)| of == endpoint.operator())
+                if said.len() >= self.voices_asked().min(VOICES)
+                    || said.iter().any(|(of, ..)| of == endpoint.operator())
                 {
                     continue;
                 }
@@ -172,10 +173,13 @@ impl Shared {
             }
             let Some((operator, first, wallet)) = said.first() else { return Err(self.error(verdict)) };
             let master = jetton.master;
-            if let Some((other, second, theirs)) = said.iter().find(|(_, second, theirs)| (second, theirs) != (first, wallet)) {
+            if let Some((other, second, theirs)) =
+                said.iter().find(|(_, second, theirs)| (second, theirs) != (first, wallet))
+            {
                 return Err(SourceError::Unsupported(format!(
                     "operators differ about the jetton {master}: {operator} says {} and the wallet {wallet}, {other} says {} and {theirs}",
-                    shown(*first), shown(*second),
+                    shown(*first),
+                    shown(*second),
                 )));
             }
             let ours = jetton.form.wallet(&master, &jetton.example);
@@ -212,7 +216,8 @@ impl Shared {
                     let follows = ours.map_or_else(|| "none".to_owned(), |wallet| wallet.to_string());
                     return Err(SourceError::Unsupported(format!(
                         "{} says that the jetton {} gives {owner} the wallet {theirs}; from the network's file follows {follows}",
-                        endpoint.operator(), jetton.master,
+                        endpoint.operator(),
+                        jetton.master,
                     )));
                 }
             }
@@ -277,6 +282,7 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             let row = source.memory.reaches(leader, row);
             let stuck = source.memory.is_stuck_at(row.at.height.0, patience, now);
             if let Some(head) = before.filter(|head| head.at.height >= row.at.height && !stuck) {
+                leader.report_head(row.at.height.0);
                 return Ok(of(head));
             }
             latest.push((leader.clone(), row));
@@ -300,8 +306,13 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     let Some(agreed) = newest(source.one_is_enough()) else {
         return Err(source.error(verdict));
     };
-    for (endpoint, row) in latest.iter().filter(|(_, row)| row.at.height.above(agreed.at.height) > FAR_AHEAD) {
-        endpoint.remark(&format!("it says that its newest block is {}; others have {}", row.at.height, agreed.at.height));
+    for (endpoint, row) in &latest {
+        if row.at.height.above(agreed.at.height) <= FAR_AHEAD {
+            endpoint.report_head(row.at.height.0);
+        } else {
+            let (height, agreed) = (row.at.height, agreed.at.height);
+            endpoint.remark(&format!("it says that its newest block is {height}; others have {agreed}"));
+        }
     }
     // A second operator that stands still holds us no longer than that.
     let held = source.memory.is_held_at(agreed.at.height.0, patience, now);
@@ -332,7 +343,11 @@ const BESIDE_THE_HEAD: u64 = 999;
 
 impl Shared {
     /// The block at a height with what it stands on; of an index, all blocks from where we stand in the same request.
-    async fn shown(&self, endpoint: &Arc<Endpoint>, at: amn_core::block::Height) -> Result<amn_core::block::Header, Trouble> {
+    async fn shown(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        at: amn_core::block::Height,
+    ) -> Result<amn_core::block::Header, Trouble> {
         let below = at.back(1);
         let bulk = Dialect::of(endpoint).is_some_and(Dialect::in_bulk);
         let from = self.memory.stands().filter(|stands| bulk && *stands < at && at.above(*stands) <= BESIDE_THE_HEAD);

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::Mode;
 use super::ask::{Row, Tips};
 use crate::address::Account;
+use crate::evidence::Cursor;
 use crate::transaction::Link;
 
 /// Masterchain blocks remembered of one endpoint: a quarter of an hour of the chain, and two questions' worth.
@@ -37,6 +38,8 @@ pub(crate) struct Known {
 pub(crate) struct Ahead {
     pub(crate) head: Link,
     pub(crate) by: Operator,
+    /// Of an account that we have no cursor of: the last transaction that is too old to be ours.
+    pub(crate) until: Option<Cursor>,
 }
 
 /// Bounded by the number of endpoints, and by the bounds above.
@@ -167,11 +170,15 @@ impl Memory {
     }
 
     /// Somebody has a later transaction of an account.
-    pub(crate) fn is_ahead(&self, account: Account, head: Link, by: &Operator) {
-        let mut ahead = lock(&self.ahead);
-        if ahead.len() < WAITS_MAX {
-            ahead.entry(account).or_insert_with(|| Ahead { head, by: by.clone() });
+    pub(crate) fn is_ahead(&self, account: Account, ahead: Ahead) {
+        let mut all = lock(&self.ahead);
+        if all.len() < WAITS_MAX {
+            all.entry(account).or_insert(ahead);
         }
+    }
+
+    pub(crate) fn is_known_ahead(&self, account: &Account) -> bool {
+        lock(&self.ahead).contains_key(account)
     }
 
     /// Whoever lacked it has it now, or it was told without.

@@ -102,13 +102,7 @@ impl Shared {
         Ok(Some(self.explained(account, at, &row, read)))
     }
 
-    fn explained(
-        &self,
-        account: Account,
-        at: Link,
-        row: &Row,
-        read: crate::transaction::Transaction,
-    ) -> Explained {
+    fn explained(&self, account: Account, at: Link, row: &Row, read: crate::transaction::Transaction) -> Explained {
         let watch = Watch::everything(true);
         let wallets = self.followed(&watch).wallets;
         let header = memory::name_only(row.at);

@@ -170,7 +170,9 @@ impl Shared {
                     self.memory.place(account, placed.transaction.at);
                 }
             }
-            for account in taken.reborn.iter().filter(|account| here.iter().any(|one| one.transaction.account == **account)) {
+            for account in
+                taken.reborn.iter().filter(|account| here.iter().any(|one| one.transaction.account == **account))
+            {
                 let detail = "the account was gone in between, and what happened to it before proves nothing of now";
                 block.observations.push(observation("reborn", None, *account, self, detail.to_owned()));
             }

@@ -77,7 +77,8 @@ impl Verdict {
     /// Whether nothing is wrong with whoever was asked but that it has not got there, or that others contradict it:
     /// then asking in another way helps nobody.
     pub(crate) const fn is_mere_waiting(&self) -> bool {
-        (self.not_yet.is_some() || self.malformed.is_some() || self.forked.is_some())
+        (self.not_yet.is_some() || self.malformed.is_some())
+            && self.forked.is_none()
             && self.pruned.is_none()
             && self.failed.is_none()
             && self.unread.is_empty()

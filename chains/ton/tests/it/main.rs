@@ -9,4 +9,5 @@ mod node;
 mod properties;
 mod real_blocks;
 mod second_reader;
+mod source;
 mod support;

@@ -296,7 +296,11 @@ fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), T
 }
 
 pub(super) async fn heads(endpoint: &Endpoint, accounts: &[Account]) -> Result<Vec<Option<Link>>, Trouble> {
-    stream::iter(accounts.to_vec()).map(async |account| one_head(endpoint, &account).await).buffered(AT_ONCE).try_collect().await
+    stream::iter(accounts.to_vec())
+        .map(async |account| one_head(endpoint, &account).await)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 async fn one_head(endpoint: &Endpoint, account: &Account) -> Result<Option<Link>, Trouble> {
@@ -394,4 +398,4 @@ pub(super) async fn run(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

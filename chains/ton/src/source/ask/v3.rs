@@ -484,4 +484,4 @@ pub(super) async fn run(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
