@@ -7,7 +7,9 @@ mod getter;
 mod history;
 mod letter;
 mod node;
+pub mod sandbox;
 mod shape;
+mod streaming;
 mod view;
 
 pub use block::shard_block;

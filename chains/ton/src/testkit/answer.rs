@@ -65,7 +65,7 @@ pub enum Reply {
 
 impl View<'_> {
     pub fn answer(&self, asked: &Asked) -> Reply {
-        if let Some(no) = self.faults.iter().find_map(|fault| self.no(asked, fault)) {
+        if let Some(no) = self.faults.iter().find_map(|fault| no(asked, fault)) {
             return no;
         }
         let answer = match asked.route.split_once('/') {
@@ -75,32 +75,6 @@ impl View<'_> {
             _ => Err(Reply::Text(404, "404 page not found".to_owned())),
         };
         answer.unwrap_or_else(|no| no)
-    }
-
-    /// The fault's own answer, where it has one.
-    fn no(&self, asked: &Asked, fault: &Fault) -> Option<Reply> {
-        let dialect = asked.route.split('/').next().unwrap_or_default();
-        Some(match (fault, dialect) {
-            (Fault::TooManyRequests { .. }, "v2") => {
-                Reply::Json(429, json!({ "ok": false, "result": "Ratelimit exceed", "code": 429 }))
-            }
-            (Fault::TooManyRequests { .. }, "v3") => {
-                Reply::Json(429, json!({ "ok": false, "result": "Ratelimit exceed", "code": 429 }))
-            }
-            (Fault::TooManyRequests { .. }, _) => Reply::Json(429, json!({ "error": "rate limit: free tier" })),
-            (Fault::Internal(what), "v2") => v2::error(500, what),
-            (Fault::Internal(what), "v3") => v3::error(500, what),
-            (Fault::Internal(what), _) => tonapi::error(500, what),
-            (Fault::NodeTimeout, "v2") => v2::error(542, "LITE_SERVER_NETWORK: timeout for adnl query query"),
-            (Fault::NodeTimeout, _) => Reply::Text(542, String::new()),
-            (Fault::GatewayTimeout, _) => {
-                Reply::Text(504, "<html><head><title>504 Gateway Time-out</title></head></html>".to_owned())
-            }
-            (Fault::Html, _) => {
-                Reply::Text(200, "<!DOCTYPE html><html><body>Checking your browser</body></html>".to_owned())
-            }
-            _ => return None,
-        })
     }
 
     /// Rows as they leave the node: cut to a page, shuffled, doubled, or none at all.
@@ -129,6 +103,29 @@ impl View<'_> {
         }
         rows
     }
+}
+
+/// The fault's own answer, where it has one.
+fn no(asked: &Asked, fault: &Fault) -> Option<Reply> {
+    let dialect = asked.route.split('/').next().unwrap_or_default();
+    Some(match (fault, dialect) {
+        (Fault::TooManyRequests { .. }, "v2" | "v3") => {
+            Reply::Json(429, json!({ "ok": false, "result": "Ratelimit exceed", "code": 429 }))
+        }
+        (Fault::TooManyRequests { .. }, _) => Reply::Json(429, json!({ "error": "rate limit: free tier" })),
+        (Fault::Internal(what), "v2") => v2::error(500, what),
+        (Fault::Internal(what), "v3") => v3::error(500, what),
+        (Fault::Internal(what), _) => tonapi::error(500, what),
+        (Fault::NodeTimeout, "v2") => v2::error(542, "LITE_SERVER_NETWORK: timeout for adnl query query"),
+        (Fault::NodeTimeout, _) => Reply::Text(542, String::new()),
+        (Fault::GatewayTimeout, _) => {
+            Reply::Text(504, "<html><head><title>504 Gateway Time-out</title></head></html>".to_owned())
+        }
+        (Fault::Html, _) => {
+            Reply::Text(200, "<!DOCTYPE html><html><body>Checking your browser</body></html>".to_owned())
+        }
+        _ => return None,
+    })
 }
 
 /// An account of any spelling, of any realm.

@@ -89,6 +89,8 @@ pub enum Fault {
     NodeTimeout,
     /// HTTP 200 and a page for people.
     Html,
+    /// Of a stream: many words that say nothing, before each that says something.
+    Noise,
     /// It takes so long.
     Slow(Duration),
     /// It never answers.

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 pub use super::answer::{Asked, Reply};
 use super::fault::{Active, Fault};
 use super::history::History;
+use super::streaming;
 use super::view::View;
 
 /// Bytes of a request's body: a question to a contract is short.
@@ -107,6 +108,12 @@ impl Node {
         format!("http://{}/v2", self.address)
     }
 
+    /// Where it announces what happens to accounts, as toncenter and tonapi do.
+    #[must_use]
+    pub fn streaming(&self) -> String {
+        format!("ws://{}/api/streaming/v2/ws", self.address)
+    }
+
     /// The history, to go on with while it is served.
     pub fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
@@ -149,13 +156,13 @@ impl Node {
     }
 }
 
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Clone)]
-struct Served {
-    history: Arc<Mutex<History>>,
+pub(super) struct Served {
+    pub history: Arc<Mutex<History>>,
     faults: Arc<Mutex<Vec<Active>>>,
     script: Arc<Mutex<Option<Script>>>,
     traffic: Arc<Mutex<Traffic>>,
@@ -182,6 +189,8 @@ impl Http {
 struct Request {
     target: String,
     length: usize,
+    /// Where a stream is wished for.
+    key: Option<String>,
 }
 
 /// Reads requests of one connection until it closes.
@@ -189,6 +198,9 @@ async fn connection(stream: TcpStream, served: Served) {
     let _ = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
     while let Some(request) = head(&mut stream).await {
+        if let Some(key) = request.key {
+            return streaming::serve(stream, &key, &served).await;
+        }
         let too_large = request.length > REQUEST_MAX;
         let answer = if too_large {
             Some(Http::new(413, "text/plain", "http: request body too large".to_owned()))
@@ -226,12 +238,14 @@ async fn head(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         }
         let text = line.trim();
         match &mut request {
-            None => request = Some(Request { target: text.split(' ').nth(1)?.to_owned(), length: 0 }),
+            None => request = Some(Request { target: text.split(' ').nth(1)?.to_owned(), length: 0, key: None }),
             Some(_) if text.is_empty() => return request,
             Some(request) => {
                 let (name, value) = text.split_once(':')?;
                 if name.eq_ignore_ascii_case("content-length") {
                     request.length = value.trim().parse().ok()?;
+                } else if name.eq_ignore_ascii_case("sec-websocket-key") {
+                    request.key = Some(value.trim().to_owned());
                 }
             }
         }
@@ -257,12 +271,16 @@ async fn write(stream: &mut BufReader<TcpStream>, answer: &Http) -> std::io::Res
 }
 
 impl Served {
+    /// What it does wrong with this question; counts it.
+    pub fn faults(&self, route: &str) -> Vec<Fault> {
+        *lock(&self.traffic).routes.entry(route.to_owned()).or_default() += 1;
+        lock(&self.faults).iter_mut().filter_map(|active| active.meets(route)).collect()
+    }
+
     /// The answer to a request; `None`: silence.
     fn answer(&self, target: &str, body: &[u8]) -> Option<Http> {
         let asked = asked(target, body);
-        *lock(&self.traffic).routes.entry(asked.route.clone()).or_default() += 1;
-        let faults: Vec<Fault> =
-            lock(&self.faults).iter_mut().filter_map(|active| active.meets(&asked.route)).collect();
+        let faults = self.faults(&asked.route);
         let honest = View { history: &lock(&self.history), faults: &faults }.answer(&asked);
         let script = lock(&self.script).clone();
         let answer = match script.map_or_else(|| honest.clone(), |script| script(&asked, honest.clone())) {

@@ -211,7 +211,7 @@ impl View<'_> {
                 Fault::NotInDatabase => return None,
                 // The last byte of a bag is data, of its deepest cell.
                 Fault::Flipped(hash) if *hash == asked.at.hash => {
-                    bytes.iter_mut().rev().take(1).for_each(|byte| *byte ^= 1)
+                    bytes.iter_mut().rev().take(1).for_each(|byte| *byte ^= 1);
                 }
                 Fault::CellsOfOther(hash) if *hash == asked.at.hash => {
                     let others = self.history.accounts().flat_map(|account| self.history.life(account));
@@ -219,7 +219,7 @@ impl View<'_> {
                     bytes = other.map(Boc::encode).unwrap_or_default();
                 }
                 Fault::CutOut(hash) if *hash == asked.at.hash => {
-                    bytes = cut_out(cell).map(Boc::encode).unwrap_or_default()
+                    bytes = cut_out(cell).map(Boc::encode).unwrap_or_default();
                 }
                 Fault::Undecodable(hash) if *hash == asked.at.hash => bytes.truncate(bytes.len() / 2),
                 _ => {}

@@ -8,6 +8,7 @@ mod mutations;
 mod node;
 mod properties;
 mod real_blocks;
+mod sandbox;
 mod second_reader;
 mod source;
 mod support;

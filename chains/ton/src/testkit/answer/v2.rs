@@ -21,17 +21,14 @@ const LIMIT_DEFAULT: usize = 10;
 const COUNT_MAX: usize = 10_000;
 const COUNT_DEFAULT: usize = 40;
 
-/// What its node says of a block it does not have yet.
-const NOT_READY: &str = "LITE_SERVER_NOTREADY: block is not applied";
-const NO_BLOCK: &str = "LITE_SERVER_UNKNOWN: block is not in db";
-/// And of a transaction so old that only an archive has it.
-const NOT_IN_DB: &str = "LITE_SERVER_UNKNOWN: cannot find block (0,8000000000000000) with specified lt: lt not in db";
+/// What its node says of a transaction at a time at which it has none.
 const NO_TRANSACTION: &str = "LITE_SERVER_UNKNOWN: cannot locate transaction in block with specified logical time";
 
 pub(super) fn error(code: u16, what: &str) -> Reply {
     Reply::Json(code, json!({ "ok": false, "error": what, "code": code }))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a question is answered with, where others are refused")]
 fn found(result: &Value) -> Result<Reply, Reply> {
     Ok(Reply::Json(200, json!({ "ok": true, "result": result, "@extra": "1795285000.1234567:0:0.5" })))
 }
@@ -53,7 +50,7 @@ impl View<'_> {
     }
 
     fn v2_info(&self) -> Result<Reply, Reply> {
-        let said = self.said().ok_or_else(|| error(500, NOT_READY))?;
+        let said = self.said().ok_or_else(|| error(500, "LITE_SERVER_NOTREADY: not in sync"))?;
         let nothing = Id { workchain: -1, shard: 0, seqno: 0, ..Id::default() };
         found(&json!({
             "@type": "blocks.masterchainInfo",
@@ -65,8 +62,23 @@ impl View<'_> {
 
     fn v2_shards(&self, asked: &Asked) -> Result<Reply, Reply> {
         let seqno = asked.number("seqno")?.ok_or_else(|| error(422, "seqno: field required"))?;
-        let committed = self.committed(seqno).ok_or_else(|| error(500, NOT_READY))?;
-        found(&json!({ "@type": "blocks.shards", "shards": committed.tips.iter().map(name).collect::<Vec<_>>() }))
+        let name = Id { workchain: -1, seqno, ..Id::default() };
+        let committed = self.committed(seqno).ok_or_else(|| self.v2_absent(&name))?;
+        found(&json!({ "@type": "blocks.shards", "shards": committed.tips.iter().map(self::name).collect::<Vec<_>>() }))
+    }
+
+    /// What its node says of a block that it has not got to, or no longer has.
+    fn v2_absent(&self, name: &Id) -> Reply {
+        let (block, reach) = (shape::triple(name), self.reach());
+        error(
+            500,
+            &if name.workchain == -1 && name.seqno > reach {
+                let sync = format!("possibly out of sync: shard_client_seqno={reach} ls_seqno={reach}");
+                format!("LITE_SERVER_NOTREADY: block {block} is not in db ({sync})")
+            } else {
+                format!("LITE_SERVER_UNKNOWN: unable to load block {block}: not in db")
+            },
+        )
     }
 
     /// The block that is asked for by name.
@@ -76,10 +88,11 @@ impl View<'_> {
             asked.get("shard").and_then(shape::shard_of_signed).ok_or_else(|| error(422, "shard: field required"))?;
         let seqno = asked.number("seqno")?.ok_or_else(|| error(422, "seqno: field required"))?;
         let block = self.block(workchain, shard, seqno).map(|block| self.shown(block));
-        let block = block.ok_or_else(|| error(500, if seqno > self.reach() { NOT_READY } else { NO_BLOCK }))?;
+        let absent = || self.v2_absent(&Id { workchain, shard, seqno, ..Id::default() });
+        let block = block.ok_or_else(absent)?;
         let root = asked.get("root_hash").and_then(shape::hash_of);
         if root.is_some_and(|root| root != block.id.root) {
-            return Err(error(500, NO_BLOCK));
+            return Err(absent());
         }
         Ok(block)
     }
@@ -96,7 +109,8 @@ impl View<'_> {
                 && lt.is_none_or(|lt| lt <= block.end_lt)
                 && time.is_none_or(|time| time <= block.time)
         });
-        found(&name(&block.ok_or_else(|| error(500, NO_BLOCK))?.id))
+        let block = block.ok_or_else(|| self.v2_absent(&Id { workchain, ..Id::default() }))?;
+        found(&name(&block.id))
     }
 
     fn v2_header(&self, asked: &Asked) -> Result<Reply, Reply> {
@@ -178,7 +192,9 @@ impl View<'_> {
         let kept = archive || !self.suffers(|fault| matches!(fault, Fault::OnlyInArchive));
         let told: Vec<Value> = rows.iter().filter(|_| kept).map_while(|kept| self.v2_told(kept)).collect();
         if told.is_empty() && !rows.is_empty() {
-            return Err(error(500, NOT_IN_DB));
+            let lt = from.lt;
+            let why = "cannot compute block with specified transaction: cannot find block";
+            return Err(error(500, &format!("LITE_SERVER_UNKNOWN: {why} (0,8000000000000000) lt={lt}: lt not in db")));
         }
         found(&Value::Array(told))
     }
@@ -191,7 +207,7 @@ impl View<'_> {
 
     fn v2_state(&self, asked: &Asked) -> Result<Reply, Reply> {
         let of = account(asked, asked.get("address").unwrap_or_default())?;
-        let said = self.said().ok_or_else(|| error(500, NOT_READY))?;
+        let said = self.said().ok_or_else(|| error(500, "LITE_SERVER_NOTREADY: not in sync"))?;
         let head = self.v2_head(&of);
         let state = match self.newest(&of).map(|newest| newest.ends) {
             Some(tycho_types::models::AccountStatus::Active) => "active",
@@ -229,7 +245,7 @@ impl View<'_> {
             // A slice comes back as a cell.
             getter::Value::Cell(cell) | getter::Value::Slice(cell) => json!(["cell", bytes(cell)]),
         });
-        let said = self.said().ok_or_else(|| error(500, NOT_READY))?;
+        let said = self.said().ok_or_else(|| error(500, "LITE_SERVER_NOTREADY: not in sync"))?;
         found(&json!({
             "@type": "smc.runResult",
             "gas_used": 3143,

@@ -26,7 +26,7 @@ impl Default for Id {
 impl Id {
     /// The same name with the hashes of this content.
     pub(super) fn hashed(mut self, content: &[&[u8]]) -> Self {
-        let root = content.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize();
+        let root = content.iter().fold(Sha256::new(), Sha256::chain_update).finalize();
         self.root = Hash(root.into());
         self.file = Hash(Sha256::digest(self.root.0).into());
         self

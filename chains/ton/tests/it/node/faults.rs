@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Scene;
-use super::http::{exchange, get, refused, result};
+use super::http::{digits, exchange, get, refused, result};
 use crate::support::*;
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a Vec<Value> {
@@ -242,7 +242,7 @@ async fn another_transaction_at_the_same_time_takes_the_place_of_the_true_one() 
     assert_eq!(scene.counted(at.height.0).await, [(4, 4); 2]);
     let (said, bytes) = scene.cells().await;
     assert_eq!((said, Transaction::decode(0, &bytes).unwrap().at), (instead.at.hash, instead.at));
-    let hash: String = true_one.at.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digits(&true_one.at.hash.0);
     assert_eq!(refused(format!("{}/blockchain/transactions/{hash}", scene.node.tonapi())).await.0, 404);
 }
 

@@ -73,3 +73,17 @@ pub async fn result(url: String) -> Value {
     assert_eq!(answer["ok"], true, "{answer}");
     answer["result"].clone()
 }
+
+/// Bytes as hexadecimal digits.
+pub fn digits(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+/// `&name=value`, for each of them.
+pub fn repeated(name: &str, values: impl Iterator<Item = String>) -> String {
+    values.fold(String::new(), |query, value| format!("{query}&{name}={value}"))
+}

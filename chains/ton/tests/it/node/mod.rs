@@ -5,6 +5,7 @@ mod faults;
 mod history;
 mod http;
 mod shapes;
+mod streaming;
 
 use amn_core::block::BlockRef;
 use amn_ton::testkit::{History, Letter, Life, Made, Minter, Node, Outcome, text};

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::Scene;
-use super::http::{exchange, get, refused, result};
+use super::http::{digits, exchange, get, refused, repeated, result};
 use crate::support::*;
 
 fn kind(value: &Value) -> &'static str {
@@ -145,14 +145,14 @@ async fn v3_says_where_many_accounts_stand_in_the_order_of_its_table() {
     let made = scene.node.history().receive(&mut scene.shop, &Letter::from(PAYER, 5), Outcome::Accepted);
     scene.node.history().close();
     let accounts = [STRANGER, Account::new(0, [0x77; 32]), SHOP].map(|account| account.bounceable(Realm::Mainnet));
-    let query: String = accounts.iter().map(|account| format!("&address={account}")).collect();
+    let query = repeated("address", accounts.into_iter());
     let answer = get(format!("{}/accountStates?include_boc=false{query}", scene.node.v3())).await;
     let rows = list(&answer, "accounts");
     let said: Vec<_> = rows.iter().map(|row| (row["address"].clone(), hash64(&row["last_transaction_hash"]))).collect();
     let upper = |account: Account| json!(account.to_string().to_uppercase());
     assert_eq!(said, [(upper(SHOP), made.at.hash), (upper(STRANGER), other.at.hash)], "who never was is left out");
     assert_eq!(rows[0]["last_transaction_lt"], json!(made.at.lt.to_string()));
-    let raw: String = (0..1_000_u32).map(|n| format!("&address=0:{n:064x}")).collect();
+    let raw = repeated("address", (0..1_000_u32).map(|n| format!("0:{n:064x}")));
     let answer = get(format!("{}/accountStates?include_boc=false{raw}", scene.node.v3())).await;
     assert_eq!(list(&answer, "accounts").len(), 0, "a thousand in one question");
 }
@@ -197,7 +197,7 @@ async fn v2_gives_the_cells_of_an_account_newest_first_along_its_chain() {
         assert!(one.get("aborted").is_none() && one.get("description").is_none(), "phases are in the cells alone");
     }
     let at = scene.paid[2].at;
-    let hash = at.hash.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hash = digits(&at.hash.0);
     let from = result(format!("{of}&lt={}&hash={hash}&limit=2", at.lt)).await;
     assert_eq!(names(&from), back[2..4]);
     let until = result(format!("{of}&to_lt={}", at.lt)).await;
@@ -254,7 +254,7 @@ async fn v2_names_blocks_with_both_hashes_and_pages_them_by_the_account() {
             break;
         }
         let (account, lt) = seen.last().unwrap();
-        let id: String = account.id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = digits(&account.id);
         cursor = format!("&after_lt={lt}&after_hash={id}");
     }
     assert_eq!((seen.len(), pages), (10, 4));
@@ -309,7 +309,7 @@ async fn tonapi_lists_an_account_between_two_logical_times() {
     assert_eq!(lts(&get(between).await), paid[1..4]);
     let state = get(of).await;
     assert_eq!((&state["last_transaction_lt"], &state["status"]), (&json!(back[0]), &json!("active")));
-    let hash: String = scene.paid[2].at.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = digits(&scene.paid[2].at.hash.0);
     let one = get(format!("{}/blockchain/transactions/{hash}", scene.node.tonapi())).await;
     assert_eq!((&one["lt"], &one["prev_trans_lt"]), (&json!(paid[2]), &json!(paid[1])));
 }
