@@ -111,8 +111,8 @@ pub(crate) struct Ask<'a> {
     pub endpoint: &'a Arc<Endpoint>,
 }
 
-impl<'a> Ask<'a> {
-    pub(crate) fn dialect(&self) -> Result<Dialect, Trouble> {
+impl Ask<'_> {
+    pub(crate) fn dialect(self) -> Result<Dialect, Trouble> {
         Dialect::of(self.endpoint).ok_or_else(|| {
             Trouble::Unsupported(format!("of a kind that no TON endpoint has: {:?}", self.endpoint.kind()))
         })

@@ -281,7 +281,7 @@ impl Served {
     fn answer(&self, target: &str, body: &[u8]) -> Option<Http> {
         let asked = asked(target, body);
         let faults = self.faults(&asked.route);
-        let honest = View { history: &lock(&self.history), faults: &faults }.answer(&asked);
+        let honest = View::new(&lock(&self.history), &faults).answer(&asked);
         let script = lock(&self.script).clone();
         let answer = match script.map_or_else(|| honest.clone(), |script| script(&asked, honest.clone())) {
             Reply::Json(status, body) => Http::new(status, "application/json", body.to_string()),

@@ -89,14 +89,14 @@ async fn tell(mut socket: Socket, served: &Served, faults: &[Fault]) -> Option<(
 }
 
 fn reach(served: &Served, faults: &[Fault]) -> u32 {
-    View { history: &lock(&served.history), faults }.reach()
+    View::new(&lock(&served.history), faults).reach
 }
 
 /// What happened to these accounts since.
 fn news(served: &Served, faults: &[Fault], watched: &[Account], told: &mut u32) -> Vec<String> {
     let history = lock(&served.history);
-    let view = View { history: &history, faults };
-    let (from, to) = (*told, view.reach());
+    let view = View::new(&history, faults);
+    let (from, to) = (*told, view.reach);
     *told = to;
     let lives = watched.iter().flat_map(|account| view.life(account));
     let new = lives.filter(|kept| kept.height > from && kept.height <= to);

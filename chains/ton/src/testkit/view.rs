@@ -13,15 +13,23 @@ use crate::address::Account;
 pub(super) struct View<'a> {
     pub history: &'a History,
     pub faults: &'a [Fault],
+    /// The seqno of its newest masterchain block; 0 where it has none.
+    pub reach: u32,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
+    pub fn new(history: &'a History, faults: &'a [Fault]) -> Self {
+        let mut view = Self { history, faults, reach: 0 };
+        view.reach = view.head().map_or(0, |head| head.block.id.seqno);
+        view
+    }
+
     pub fn suffers(&self, wanted: impl Fn(&Fault) -> bool) -> bool {
         self.faults.iter().any(wanted)
     }
 
     /// Its newest masterchain block, as far as it has come.
-    pub fn head(&self) -> Option<&Arc<Committed>> {
+    pub fn head(&self) -> Option<&'a Arc<Committed>> {
         let mut head = self.history.tip()?.block.id.seqno;
         for fault in self.faults {
             head = match fault {
@@ -31,11 +39,6 @@ impl View<'_> {
             };
         }
         self.history.blocks.range(..=head).next_back().map(|(_, committed)| committed)
-    }
-
-    /// The seqno of its newest masterchain block; 0 where it has none.
-    pub fn reach(&self) -> u32 {
-        self.head().map_or(0, |head| head.block.id.seqno)
     }
 
     /// What it says its newest masterchain block is.
@@ -60,7 +63,7 @@ impl View<'_> {
     }
 
     fn has(&self, height: u32) -> bool {
-        height <= self.reach() && !self.suffers(|fault| matches!(fault, Fault::Hole(hole) if *hole == height))
+        height <= self.reach && !self.suffers(|fault| matches!(fault, Fault::Hole(hole) if *hole == height))
     }
 
     /// A block that it has, by name.
@@ -168,7 +171,7 @@ impl View<'_> {
         for fault in self.faults {
             if let Fault::Forged { account: of, height, made } = fault
                 && of == account
-                && *height <= self.reach()
+                && *height <= self.reach
             {
                 let forged = kept(*of, &made.cell);
                 life.push(Arc::new(Kept { height: *height, ..Kept::clone(&forged) }));
@@ -184,7 +187,7 @@ impl View<'_> {
             Fault::StatesBehind(by) => most.max(*by),
             _ => most,
         });
-        let upto = self.reach().saturating_sub(behind);
+        let upto = self.reach.saturating_sub(behind);
         self.life(account).into_iter().rfind(|kept| kept.height <= upto)
     }
 

@@ -75,7 +75,7 @@ pub(super) struct WireRun<'a> {
     stack: Vec<(Text<'a>, sonic_rs::LazyValue<'a>)>,
 }
 
-pub(super) fn read_toncenter_v2(run: WireRun<'_>) -> Result<Vec<Item>, Trouble> {
+pub(super) fn read_toncenter_v2(run: &WireRun<'_>) -> Result<Vec<Item>, Trouble> {
     ran(run.exit_code)?;
     bounded(&run.stack)?;
     run.stack.iter().map(|(kind, value)| toncenter_item(kind, value)).collect()

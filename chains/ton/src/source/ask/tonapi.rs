@@ -1,5 +1,7 @@
 //! tonapi: an index that gives raw cells, one thing a request.
 
+use std::collections::HashMap;
+
 use amn_core::block::{BlockRef, Hash, Height};
 use amn_core::timestamp::Timestamp;
 use amn_rpc::{Endpoint, RpcError};
@@ -185,7 +187,14 @@ pub(super) async fn raw_down(
 pub(super) async fn raw_one(endpoint: &Endpoint, at: Link) -> Result<Bytes, Trouble> {
     let path = ["blockchain", "transactions", &*hex_of(&at.hash.0)];
     let answer = endpoint.get("transaction", &path, &[]).await?;
-    bag_of_hex(&read::<WireTransaction<'_>>(answer.raw())?.raw)
+    let found: WireTransaction<'_> = read(answer.raw())?;
+    if found.hash.0 != at.hash {
+        return Err(Trouble::Lacks(format!(
+            "for the transaction {}, it gave another that has a message of this name",
+            at.hash
+        )));
+    }
+    bag_of_hex(&found.raw)
 }
 
 /// The transaction at a logical time.
@@ -198,20 +207,21 @@ pub(super) async fn at(endpoint: &Endpoint, account: &Account, lt: u64) -> Resul
 pub(super) async fn by_hash(endpoint: &Endpoint, hash: Hash) -> Result<Option<Named>, Trouble> {
     let path = ["blockchain", "transactions", &*hex_of(&hash.0)];
     match endpoint.get("transaction", &path, &[]).await {
-        Ok(answer) => read_by_hash(answer.raw(), hash).map(Some),
+        Ok(answer) => read_by_hash(answer.raw(), hash),
         Err(RpcError::NotYet(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
 
-fn read_by_hash(body: &[u8], hash: Hash) -> Result<Named, Trouble> {
+/// Where no transaction has this hash it looks for a message that does, and gives the transaction of that.
+fn read_by_hash(body: &[u8], hash: Hash) -> Result<Option<Named>, Trouble> {
     let found: WireTransaction<'_> = read(body)?;
     let (account, at) = (found.account.address.0, found.link()?);
     if at.hash != hash {
-        return Err(Trouble::Lie(format!("asked for the transaction {hash}, it gave {}", at.hash)));
+        return Ok(None);
     }
     decoded(account, at, &bag_of_hex(&found.raw)?)?;
-    Ok(Named { account, at, height: None })
+    Ok(Some(Named { account, at, height: None }))
 }
 
 /// Everything in one masterchain block, re-hashed, and counted against what its blocks say.
@@ -225,15 +235,20 @@ pub(super) async fn content(endpoint: &Endpoint, row: &Row) -> Result<Content, T
     whole(answer.raw(), expected, row.at.height)
 }
 
+/// How many transactions there must be. A block that became two is listed by both of them, and counts once.
 fn counted(body: &[u8], row: &Row) -> Result<u64, Trouble> {
     let at = row.at.height;
     let blocks = read::<WireBlocks>(body)?.blocks;
-    let mut names = std::collections::HashSet::with_capacity(blocks.len());
+    let mut names = HashMap::with_capacity(blocks.len());
     let (mut own, mut sum) = (None, 0_u64);
     for block in &blocks {
         let held = block.tx_quantity.count("a number of transactions")?;
-        if !names.insert((block.workchain_id, block.shard.map(|shard| shard.0), block.seqno)) {
-            return Err(Trouble::Lie(format!("it lists one block twice among those of {at}")));
+        let name = (block.workchain_id, block.shard.map(|shard| shard.0), block.seqno);
+        let said = (block.root_hash.0, held);
+        match names.insert(name, said) {
+            None => {}
+            Some(before) if before == said => continue,
+            Some(_) => return Err(Trouble::Lie(format!("it lists two blocks of one name among those of {at}"))),
         }
         if block.workchain_id.0 == -1 {
             own = Some((block.row()?, held));
@@ -254,17 +269,18 @@ fn counted(body: &[u8], row: &Row) -> Result<u64, Trouble> {
 
 fn whole(body: &[u8], expected: u64, at: Height) -> Result<Content, Trouble> {
     let listed = read::<WireTransactions<'_>>(body)?.transactions;
-    let mut names = std::collections::HashSet::with_capacity(listed.len());
+    let mut names = HashMap::with_capacity(listed.len());
     let mut found = Vec::with_capacity(listed.len());
     for one in &listed {
         let (account, link) = (one.account.address.0, one.link()?);
-        if !names.insert((account, link.lt)) {
-            return Err(Trouble::Lacks(format!(
-                "it lists the transaction of {account} at {} twice in block {at}",
-                link.lt
-            )));
+        match names.insert((account, link.lt), link.hash) {
+            None => found.push(decoded(account, link, &bag_of_hex(&one.raw)?)?),
+            Some(before) if before == link.hash => {}
+            Some(_) => {
+                let lt = link.lt;
+                return Err(Trouble::Lie(format!("it lists two transactions of {account} at {lt} in block {at}")));
+            }
         }
-        found.push(decoded(account, link, &bag_of_hex(&one.raw)?)?);
     }
     if u64::try_from(found.len()) != Ok(expected) {
         return Err(Trouble::Lacks(format!("{} of the {expected} transactions of block {at}", found.len())));

@@ -147,12 +147,20 @@ impl WireLink {
 
 #[derive(Deserialize)]
 struct WireTransaction<'a> {
-    /// In the lists of blocks; those of accounts are of the account they were asked of.
+    /// In the lists of blocks.
     #[serde(default)]
     account: Option<WireAccount>,
+    /// In all lists, and in those of blocks of some versions alone.
+    #[serde(default)]
+    address: Option<WireAddress>,
     #[serde(borrow)]
     data: Text<'a>,
     transaction_id: WireLink,
+}
+
+#[derive(Deserialize)]
+struct WireAddress {
+    account_address: WireAccount,
 }
 
 #[derive(Deserialize)]
@@ -280,7 +288,8 @@ fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), T
     same(&head.id.name, &content.id.id()?.name)?;
     let mut found = Vec::with_capacity(content.transactions.len());
     for one in &content.transactions {
-        let Some(WireAccount(account)) = one.account else {
+        let address = one.address.as_ref().map(|address| address.account_address);
+        let Some(WireAccount(account)) = one.account.or(address) else {
             return Err(Trouble::Failed("a transaction of a block without its account".to_owned()));
         };
         let claimed = one.transaction_id.link()?;
@@ -394,7 +403,7 @@ pub(super) async fn run(
     };
     let body = json!({ "address": contract.to_string(), "method": method, "stack": given });
     let answer = endpoint.post("runGetMethod", &["runGetMethod"], &body).await?;
-    stack::read_toncenter_v2(opened::<stack::WireRun<'_>>(answer.raw())?)
+    stack::read_toncenter_v2(&opened::<stack::WireRun<'_>>(answer.raw())?)
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl View<'_> {
     pub(super) fn v2(&self, method: &str, asked: &Asked) -> Result<Reply, Reply> {
         match method {
             "getMasterchainInfo" => self.v2_info(),
-            "getConsensusBlock" => found(&json!({ "consensus_block": self.reach(), "timestamp": 1_795_285_000.25 })),
+            "getConsensusBlock" => found(&json!({ "consensus_block": self.reach, "timestamp": 1_795_285_000.25 })),
             "getShards" | "shards" => self.v2_shards(asked),
             "lookupBlock" => self.v2_lookup(asked),
             "getBlockHeader" => self.v2_header(asked),
@@ -69,7 +69,7 @@ impl View<'_> {
 
     /// What its node says of a block that it has not got to, or no longer has.
     fn v2_absent(&self, name: &Id) -> Reply {
-        let (block, reach) = (shape::triple(name), self.reach());
+        let (block, reach) = (shape::triple(name), self.reach);
         error(
             500,
             &if name.workchain == -1 && name.seqno > reach {

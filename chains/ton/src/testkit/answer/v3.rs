@@ -87,26 +87,30 @@ impl View<'_> {
         let (since, until): (Option<u32>, Option<u32>) = (asked.number("start_utime")?, asked.number("end_utime")?);
         let hash = |name| asked.get(name).map(|text| shape::hash_of(text).ok_or_else(|| error(422, name))).transpose();
         let (root, file) = (hash("root_hash")?, hash("file_hash")?);
-        let mut rows: Vec<Block> = match height {
+        let committed = match height {
             Some(height) => self.committed(height).map(|block| vec![block]).unwrap_or_default(),
             None => self.all().collect(),
-        }
-        .into_iter()
-        .flat_map(|committed| committed.blocks())
-        .map(|block| self.shown(block))
-        .filter(|block| {
-            workchain.is_none_or(|wanted| wanted == block.id.workchain)
-                && shard.is_none_or(|wanted| wanted == block.id.shard)
-                && seqno.is_none_or(|wanted| wanted == block.id.seqno)
-                && root.is_none_or(|wanted| wanted == block.id.root)
-                && file.is_none_or(|wanted| wanted == block.id.file)
-                // Both bounds are of where a block begins.
-                && from.is_none_or(|from| from <= block.start_lt)
-                && to.is_none_or(|to| block.start_lt <= to)
-                && since.is_none_or(|since| since <= block.time)
-                && until.is_none_or(|until| block.time <= until)
-        })
-        .collect();
+        };
+        let mut rows: Vec<_> = committed
+            .into_iter()
+            .flat_map(|committed| committed.blocks())
+            .filter(|block| {
+                workchain.is_none_or(|wanted| wanted == block.id.workchain)
+                    && shard.is_none_or(|wanted| wanted == block.id.shard)
+                    && seqno.is_none_or(|wanted| wanted == block.id.seqno)
+                    // Both bounds are of where a block begins.
+                    && from.is_none_or(|from| from <= block.start_lt)
+                    && to.is_none_or(|to| block.start_lt <= to)
+                    && since.is_none_or(|since| since <= block.time)
+                    && until.is_none_or(|until| block.time <= until)
+            })
+            .filter(|block| {
+                (root.is_none() && file.is_none()) || {
+                    let id = self.shown(block).id;
+                    root.is_none_or(|wanted| wanted == id.root) && file.is_none_or(|wanted| wanted == id.file)
+                }
+            })
+            .collect();
         // Where no order is asked for there is none: here, as the table happens to lie.
         if let Some(ascending) = limits.ascending {
             rows.sort_by_key(|block| (block.time, -block.id.workchain, block.id.shard.cast_signed(), block.id.seqno));
@@ -114,8 +118,8 @@ impl View<'_> {
                 rows.reverse();
             }
         }
-        let rows: Vec<Value> = rows.iter().map(|block| self.row(block)).collect();
-        found(json!({ "blocks": self.page(rows, limits.offset, limits.limit) }))
+        let rows = self.page(rows, limits.offset, limits.limit);
+        found(json!({ "blocks": rows.iter().map(|block| self.row(&self.shown(block))).collect::<Vec<_>>() }))
     }
 
     fn v3_shards(&self, asked: &Asked) -> Result<Reply, Reply> {

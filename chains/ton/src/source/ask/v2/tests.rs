@@ -61,6 +61,7 @@ fn of_account(made: &Made) -> Value {
 pub(in crate::source::ask) fn in_block(account: &Account, made: &Made) -> Value {
     let mut listed = of_account(made);
     listed["account"] = json!(account.to_string().to_uppercase());
+    listed["address"]["account_address"] = json!(account.bounceable(Realm::Mainnet));
     listed
 }
 
@@ -297,6 +298,11 @@ async fn what_a_block_cannot_hold_is_a_lie() {
     let mut claimed = in_block(&SHOP, &made[0]);
     claimed["transaction_id"]["lt"] = json!("99000000");
     assert!(lies(claimed).await, "after the block's end");
+    let mut without = in_block(&SHOP, &made[0]);
+    without.as_object_mut().unwrap().remove("account");
+    assert_eq!(listed(vec![content(&id, false, &[without.clone()])]).await.0, Ok(1), "its address says it too");
+    without.as_object_mut().unwrap().remove("address");
+    assert!(matches!(listed(vec![content(&id, false, &[without])]).await.0, Err(Trouble::Failed(_))));
     let other = content(&named(0, 1 << 63, 701, 1), false, &[]);
     assert!(matches!(listed(vec![other]).await.0, Err(Trouble::Lie(_))), "another block's list");
     let mut broken = in_block(&SHOP, &made[0]);
@@ -329,7 +335,7 @@ pub(in crate::source::ask) fn read_all(body: &[u8]) {
     drop(read_head(body));
     drop(read_has(body, &SHOP, Link { lt: 2_000_000, hash: Hash([1; 32]) }));
     drop(of_block(body, &a_block()).map(|(found, _)| found.len()));
-    drop(opened::<stack::WireRun<'_>>(body).and_then(stack::read_toncenter_v2));
+    drop(opened::<stack::WireRun<'_>>(body).and_then(|run| stack::read_toncenter_v2(&run)));
 }
 
 /// A header as it is read.
