@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Shared;
 use super::accounts::{Cursors, Followed};
-use super::ask::{Ask, Named, Row};
+use super::ask::{Ask, Dialect, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
 use super::trouble::Trouble;
@@ -230,6 +230,12 @@ impl Shared {
                 let (lt, hash) = (top.at.lt, top.at.hash);
                 by.remark(&format!("it lists {lt} {hash} of {account}, whose cell nobody has"));
                 Ok(None)
+            }
+            Trouble::Pruned(why) => {
+                let givers = self.pool.endpoints().iter();
+                let givers = givers.filter(|of| Dialect::of(of).is_some_and(Dialect::gives_cells)).count();
+                let all = self.cells(by.operator()).len() >= givers;
+                Err(if all { Trouble::Gone(why) } else { Trouble::Failed(why) })
             }
             Trouble::Lie(why) | Trouble::Undecodable(why) => Err(Trouble::Lacks(why)),
             trouble => Err(trouble),

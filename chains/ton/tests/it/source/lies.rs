@@ -97,8 +97,8 @@ async fn the_second_operator_keeping_back_costs_some_seconds_and_nothing_else() 
 
 #[tokio::test]
 async fn a_forged_newest_transaction_never_has_two_words() {
-    for liar in [0, 1] {
-        let stand = two().await;
+    for (liar, second) in [(0, Speaks::Tonapi), (1, Speaks::Tonapi), (0, Speaks::Node), (1, Speaks::Both)] {
+        let stand = stand(&[Speaks::Both, second]).await;
         stand.pay_now(TON, "true");
         stand.catch_up().await.unwrap();
         stand.pass(1);

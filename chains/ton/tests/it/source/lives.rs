@@ -150,7 +150,7 @@ async fn history_that_every_node_has_thrown_away_stops_the_network_until_one_has
     *stand.on.lock().unwrap() = on;
     stand.nodes[0].fault(Fault::NotInDatabase);
     let error = stand.look().await.unwrap_err();
-    assert!(!matches!(error, SourceError::NotYet(_) | SourceError::Forked(_)), "{error:?}");
+    assert!(matches!(error, SourceError::Pruned(_)), "{error:?}");
     stand.nodes[1].heal();
     stand.wait();
     assert_eq!(amounts(&stand.catch_up().await.unwrap()), [2 * TON]);
