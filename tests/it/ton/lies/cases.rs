@@ -133,7 +133,7 @@ fn of_chains() -> Vec<Lie> {
             vec![forged(v, SHOP, &ground::letter(LOOT, "never"), Outcome::Accepted)]
         }),
         lie("forged_token", "a newest one of its wallet, in dollars", EVERYWHERE, Shows::Detected, |v| {
-            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never"), Outcome::Accepted)]
+            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never either"), Outcome::Accepted)]
         }),
         lie("forged_first", "a first transaction of an account that has none", EVERYWHERE, Shows::Detected, |v| {
             vec![forged(v, THUG, &Letter::from(PAYER, units(LOOT)), Outcome::Undeployed)]

@@ -193,7 +193,7 @@ impl Play {
         ];
         let baits = [
             ("TON", SHOP, Some("text:never"), LOOT),
-            ("USD", SHOP, Some("text:never"), LOOT),
+            ("USD", SHOP, Some("text:never either"), LOOT),
             ("TON", THIEF, None, LOOT),
             ("TON", THUG, None, LOOT),
             ("USD", FENCE, None, LOOT),
@@ -254,10 +254,10 @@ impl Play {
         // What seems to be money and is none: of a fake master, a forged notification, what came or went back, and
         // what is too little.
         let fake = ground::wallet_of(&FAKE_MASTER, &SHOP);
-        happens(fake, &ground::dollars(LOOT, "never"), Outcome::Accepted);
-        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never")));
+        happens(fake, &ground::dollars(LOOT, "never either"), Outcome::Accepted);
+        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never either")));
         happens(SHOP, &Letter::from(fake, 20_000_000).saying(forged), Outcome::Accepted);
-        happens(wallet, &ground::dollars(LOOT, "never"), Outcome::SentBack);
+        happens(wallet, &ground::dollars(LOOT, "never either"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never").bounced(), Outcome::Accepted);
         happens(SHOP, &ground::letter(1, "never"), Outcome::NoGas);
