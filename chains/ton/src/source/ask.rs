@@ -30,6 +30,7 @@ use crate::block::BlockName;
 use crate::transaction::{Link, Transaction};
 
 pub(crate) use stack::JettonSaid;
+pub(crate) use v2::is_not_there;
 
 /// What an endpoint's `kind` says in a configuration: which API it speaks.
 pub const TONCENTER_V2: &str = "toncenter-v2";
@@ -118,25 +119,19 @@ impl Ask<'_> {
         })
     }
 
-    /// Its newest masterchain block. What it said a moment ago may have been newer: workers behind one address differ.
+    /// Its newest masterchain block, by its word: whether that is where the network is, others say. What it said a moment ago may have been newer: workers behind one address differ.
     pub(crate) async fn head(&self) -> Result<Row, Trouble> {
-        let row = match self.dialect()? {
-            Dialect::ToncenterV2 => v2::head(self.endpoint).await?,
-            Dialect::ToncenterV3 => v3::head(self.endpoint).await?,
-            Dialect::Tonapi => tonapi::head(self.endpoint).await?,
-        };
-        self.endpoint.report_head(row.at.height.0);
-        Ok(row)
+        match self.dialect()? {
+            Dialect::ToncenterV2 => v2::head(self.endpoint).await,
+            Dialect::ToncenterV3 => v3::head(self.endpoint).await,
+            Dialect::Tonapi => tonapi::head(self.endpoint).await,
+        }
     }
 
     /// The same without its time, which costs v2 a second request.
     pub(crate) async fn tip(&self) -> Result<BlockRef, Trouble> {
         match self.dialect()? {
-            Dialect::ToncenterV2 => {
-                let at = v2::tip(self.endpoint).await?;
-                self.endpoint.report_head(at.height.0);
-                Ok(at)
-            }
+            Dialect::ToncenterV2 => v2::tip(self.endpoint).await,
             Dialect::ToncenterV3 | Dialect::Tonapi => self.head().await.map(|row| row.at),
         }
     }

@@ -8,7 +8,7 @@ use amn_core::block::{Hash, Operator};
 use amn_rpc::Endpoint;
 
 use super::Shared;
-use super::ask::{Ask, Dialect, Named};
+use super::ask::{Ask, Dialect, Named, is_not_there};
 use super::trouble::Trouble;
 use crate::address::Account;
 use crate::evidence::{Cursor, Descent, Lie, Stretch};
@@ -143,7 +143,7 @@ impl Shared {
                     }
                     Err(Failed::Astray(lie)) => return Err(Astray::Elsewhere(lie)),
                     Err(Failed::Here(trouble)) => {
-                        if wanted == top && denies(&trouble) {
+                        if wanted == top && self.denies(&endpoint, account, wanted, &trouble).await {
                             asked.denied.insert(endpoint.operator().clone());
                         }
                         note(&endpoint, &trouble);
@@ -248,11 +248,25 @@ impl Shared {
     }
 
     /// Endpoints that give cells: those of other operators first, whose cells are their word as well.
-    fn cells(&self, namer: &Operator) -> Vec<Arc<Endpoint>> {
+    pub(crate) fn cells(&self, namer: &Operator) -> Vec<Arc<Endpoint>> {
         let mut endpoints = self.endpoints();
         endpoints.retain(|endpoint| Dialect::of(endpoint).is_some_and(Dialect::gives_cells));
         endpoints.sort_by_key(|endpoint| endpoint.operator() == namer);
         endpoints
+    }
+
+    /// Whether it answered, and has not got it. A node says the same of what it has thrown away and of what it never
+    /// had: where the account stands there tells them apart.
+    async fn denies(&self, endpoint: &Arc<Endpoint>, account: Account, at: Link, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::NotYet(_) | Trouble::Lacks(_) | Trouble::Contradicts { .. } => true,
+            Trouble::Pruned(why) if is_not_there(why) => true,
+            Trouble::Pruned(_) => {
+                let heads = Ask { endpoint }.heads(&[account]).await;
+                heads.is_ok_and(|heads| heads.first().is_some_and(|head| head.is_none_or(|head| head.lt < at.lt)))
+            }
+            _ => false,
+        }
     }
 
     /// Asks operators that have not said so yet whether they have a transaction, until as many as anything asks for do.
@@ -276,7 +290,7 @@ impl Shared {
                 Ok(true) => drop(words.insert(operator.clone())),
                 Ok(false) => drop(denied.insert(operator.clone())),
                 Err(trouble) => {
-                    if denies(&trouble) {
+                    if self.denies(&endpoint, account, at, &trouble).await {
                         denied.insert(operator.clone());
                     }
                     note(&endpoint, &trouble);
@@ -299,11 +313,6 @@ fn read_known(descent: &mut Descent, known: &Known) -> Result<(), Astray> {
         descent.take_read(read.clone()).map_err(Astray::Elsewhere)?;
     }
     Ok(())
-}
-
-/// Whether it answered, and has not got it.
-const fn denies(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::NotYet(_) | Trouble::Lacks(_) | Trouble::Contradicts { .. })
 }
 
 /// What is wrong with an answer is the endpoint's, whoever else has a better one.

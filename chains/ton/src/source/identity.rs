@@ -282,6 +282,7 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             let row = source.memory.reaches(leader, row);
             let stuck = source.memory.is_stuck_at(row.at.height.0, patience, now);
             if let Some(head) = before.filter(|head| head.at.height >= row.at.height && !stuck) {
+                leader.report_head(row.at.height.0);
                 return Ok(of(head));
             }
             latest.push((leader.clone(), row));
@@ -301,17 +302,23 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    let newest = |one_is_enough| newest_of_two(&latest, one_is_enough);
-    let Some(agreed) = newest(source.one_is_enough()) else {
+    let Some(agreed) = newest_of_two(&latest, source.one_is_enough()) else {
         return Err(source.error(verdict));
     };
-    for (endpoint, row) in latest.iter().filter(|(_, row)| row.at.height.above(agreed.at.height) > FAR_AHEAD) {
-        endpoint
-            .remark(&format!("it says that its newest block is {}; others have {}", row.at.height, agreed.at.height));
+    for (endpoint, row) in &latest {
+        if row.at.height.above(agreed.at.height) <= FAR_AHEAD {
+            endpoint.report_head(row.at.height.0);
+        } else {
+            let (height, agreed) = (row.at.height, agreed.at.height);
+            endpoint.remark(&format!("it says that its newest block is {height}; others have {agreed}"));
+        }
     }
     // A second operator that stands still holds us no longer than that.
     let held = source.memory.is_held_at(agreed.at.height.0, patience, now);
-    let up_to = if held { newest(true).unwrap_or(agreed) } else { agreed };
+    let claims = latest.iter().map(|(_, row)| *row);
+    let claimed =
+        claims.filter(|row| row.at.height.above(agreed.at.height) <= FAR_AHEAD).max_by_key(|row| row.at.height);
+    let up_to = claimed.filter(|_| held).unwrap_or(agreed);
     if let Some(head) = before.filter(|head| head.at.height >= up_to.at.height) {
         return Ok(of(head));
     }
