@@ -61,6 +61,10 @@ pub enum Fault {
     Forged { account: Account, height: u32, made: Arc<Made> },
     /// Raw transactions it has only where it is asked for its archive.
     OnlyInArchive,
+    /// Its index says that this transaction was committed by that masterchain block; `None`: it does not say by which.
+    Height(Hash, Option<u32>),
+    /// Its index shows a transaction of this account that the network has not committed, and says so of it.
+    Expected { account: Account, made: Arc<Made> },
     /// It has no raw transactions any more.
     NotInDatabase,
 

@@ -1,12 +1,14 @@
 //! toncenter v3: an index in a database. Knows which masterchain block commits a transaction, has no raw cells, and says
 //! nothing as gladly as something.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tycho_types::models::{BouncePhase, ComputePhase, TickTock, TxInfo};
 
 use super::super::fault::Fault;
 use super::super::getter::{self, Ended};
-use super::super::history::{Block, Id, Kept, MASTERCHAIN};
+use super::super::history::{Block, Id, Kept, MASTERCHAIN, kept};
 use super::super::shape::{self, Letter, Told, base64, hash64, upper};
 use super::super::view::View;
 use super::{Asked, Reply, account};
@@ -138,7 +140,7 @@ impl View<'_> {
     }
 
     /// What a masterchain block commits. One that is not there commits nothing.
-    fn v3_committed(&self, height: u32) -> Result<Vec<std::sync::Arc<Kept>>, Reply> {
+    fn v3_committed(&self, height: u32) -> Result<Vec<Arc<Kept>>, Reply> {
         match self.committed(height) {
             Some(committed) => Ok(committed.blocks().flat_map(|block| self.inside(block)).collect()),
             None if self.suffers(|fault| matches!(fault, Fault::UnknownIsAnError)) => {
@@ -161,7 +163,7 @@ impl View<'_> {
         let rows: Vec<_> = if !hashes.is_empty() {
             hashes.iter().filter_map(|hash| self.by_hash(hash)).collect()
         } else if !accounts.is_empty() {
-            accounts.iter().flat_map(|account| self.life(account)).collect()
+            accounts.iter().flat_map(|account| self.life(account).into_iter().chain(self.expected(account))).collect()
         } else if let Some(height) = height {
             self.v3_committed(height)?
         } else {
@@ -177,7 +179,16 @@ impl View<'_> {
         self.v3_list(rows.collect(), &limits)
     }
 
-    fn v3_list(&self, mut rows: Vec<std::sync::Arc<Kept>>, limits: &Limits) -> Result<Reply, Reply> {
+    /// What of an account is shown though the network has not committed it.
+    fn expected(&self, account: &Account) -> Vec<Arc<Kept>> {
+        let of = |fault: &Fault| match fault {
+            Fault::Expected { account: of, made } if of == account => Some(kept(*of, &made.cell)),
+            _ => None,
+        };
+        self.faults.iter().filter_map(of).collect()
+    }
+
+    fn v3_list(&self, mut rows: Vec<Arc<Kept>>, limits: &Limits) -> Result<Reply, Reply> {
         let ascending = limits.ascending.unwrap_or(false);
         // By logical time, the newest first unless asked; accounts of one time in the order of their names.
         rows.sort_by_key(|kept| (kept.at.lt, upper(&kept.account)));
@@ -185,7 +196,25 @@ impl View<'_> {
             rows.reverse();
         }
         let rows = self.page(rows, limits.offset, limits.limit);
-        found(json!({ "transactions": rows.iter().map(|kept| told(kept)).collect::<Vec<_>>(), "address_book": {} }))
+        found(
+            json!({ "transactions": rows.iter().map(|kept| self.v3_told(kept)).collect::<Vec<_>>(), "address_book": {} }),
+        )
+    }
+
+    fn v3_told(&self, kept: &Kept) -> Value {
+        let mut value = told(kept);
+        for fault in self.faults {
+            match fault {
+                Fault::Height(hash, height) if *hash == kept.at.hash => value["mc_block_seqno"] = (*height).into(),
+                Fault::Expected { made, .. } if made.at == kept.at => {
+                    value["mc_block_seqno"] = Value::Null;
+                    value["emulated"] = true.into();
+                    value["finality"] = "pending".into();
+                }
+                _ => {}
+            }
+        }
+        value
     }
 
     fn v3_states(&self, asked: &Asked) -> Result<Reply, Reply> {

@@ -247,6 +247,31 @@ async fn another_transaction_at_the_same_time_takes_the_place_of_the_true_one() 
 }
 
 #[tokio::test]
+async fn an_index_is_wrong_or_silent_about_a_height_and_shows_what_is_only_expected() {
+    let scene = Scene::paid(2).await;
+    let tip = u32::try_from(scene.tip()).unwrap();
+    let of = format!("{}/transactions?account={SHOP}&sort=asc", scene.node.v3());
+    let heights = async || {
+        let answer = get(of.clone()).await;
+        list(&answer, "transactions").iter().map(|one| one["mc_block_seqno"].as_u64()).collect::<Vec<_>>()
+    };
+    let honest = [Some(u64::from(tip) - 1), Some(u64::from(tip))];
+    assert_eq!(heights().await, honest);
+    scene.node.fault(Fault::Height(scene.paid[1].at.hash, Some(tip - 5)));
+    assert_eq!(heights().await, [honest[0], Some(u64::from(tip) - 5)]);
+    scene.node.heal();
+    scene.node.fault(Fault::Height(scene.paid[1].at.hash, None));
+    assert_eq!(heights().await, [honest[0], None]);
+    scene.node.heal();
+    let made = Arc::new(scene.shop.clone().receive(&Letter::from(PAYER, 7), Outcome::Accepted));
+    scene.node.fault(Fault::Expected { account: SHOP, made });
+    let answer = get(of.clone()).await;
+    let shown: Vec<_> = list(&answer, "transactions").iter().map(|one| (&one["emulated"], &one["finality"])).collect();
+    assert_eq!(shown[1..], [(&json!(false), &json!("finalized")), (&json!(true), &json!("pending"))]);
+    assert_eq!(scene.newest().await, [scene.paid[1].at.hash; 3]);
+}
+
+#[tokio::test]
 async fn blocks_are_of_another_branch_or_of_another_network() {
     let scene = Scene::paid(3).await;
     let tip = u32::try_from(scene.tip()).unwrap();

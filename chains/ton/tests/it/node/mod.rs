@@ -4,6 +4,7 @@
 mod faults;
 mod history;
 mod http;
+mod invented;
 mod shapes;
 mod streaming;
 
