@@ -300,6 +300,17 @@ pub struct Takeback {
     pub asset: AssetId,
     pub from: Address,
     pub amount: Amount,
+    /// Transfers of that asset to that address that come after it in its own block: they were not there to be taken.
+    pub later: Vec<TransferId>,
+}
+
+impl Takeback {
+    /// A transfer comes after it in its block.
+    pub fn precedes(&mut self, transfer: &Transfer) {
+        if transfer.to == self.from && transfer.asset == self.asset {
+            self.later.push(transfer.id);
+        }
+    }
 }
 
 /// Something seen that credits nobody and that a person may ask about.

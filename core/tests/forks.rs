@@ -19,7 +19,7 @@ use proptest::test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestCa
 
 type Verdict = Result<(), TestCaseError>;
 
-/// Histories per law. Two and twenty laws make over ten thousand in a run of `cargo test`.
+/// Histories per law. Three and twenty laws make over ten thousand in a run of `cargo test`.
 const HISTORIES: u32 = 550;
 
 fn now() -> Timestamp {
@@ -163,6 +163,11 @@ fn nothing_settles_without_its_terms() {
 #[test]
 fn a_settled_deposit_is_undone_only_by_leaving_the_chain_or_by_its_issuer() {
     at_every_step(laws::undone_for_a_reason);
+}
+
+#[test]
+fn of_an_address_no_more_is_undone_than_its_issuer_took() {
+    at_every_step(|_, told| laws::taken_no_more_than_was_taken(told));
 }
 
 #[test]

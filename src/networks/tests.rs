@@ -174,6 +174,19 @@ fn wrong() -> Vec<(&'static str, String, &'static str)> {
             "must be a URL that begins with https:// or http://",
         ),
         (
+            "a data lake in a bucket's own words",
+            lake("url = \"s3://bucket/lake\""),
+            "url: must be a URL that begins with https:// or http:// or file://",
+        ),
+        (
+            "a data lake in a folder without its scheme",
+            lake("url = \"/srv/lake\""),
+            "url: must be a URL that begins with https:// or http:// or file://",
+        ),
+        ("a data lake in a folder of another machine", lake("url = \"file://host/srv/lake\""), "url"),
+        ("a data lake in a folder with a question", lake("url = \"file:///srv/lake?version=2\""), "url"),
+        ("a data lake without an address", lake(""), "url: must be given"),
+        (
             "a data lake with a WebSocket",
             lake("url = \"https://l.example\"\nws = \"wss://l.example\""),
             "files announce nothing",

@@ -3,3 +3,4 @@
 
 pub mod answers;
 mod ground;
+mod lakes;

@@ -175,8 +175,14 @@ impl Shared {
     }
 
     fn error(&self, verdict: Verdict, at: Height) -> SourceError {
-        let alone = !verdict.unread.is_empty() && self.operators() < 2;
-        let garbled = if alone { Garbled::Alone(self.memory.garbled(at)) } else { Garbled::AmongOthers };
+        let garblers = verdict.garblers();
+        let garbled = if garblers.is_empty() {
+            Garbled::AmongOthers
+        } else if self.operators() < 2 {
+            Garbled::Alone(self.memory.garbled(at))
+        } else {
+            self.newer_beside(&garblers).map_or(Garbled::AmongOthers, Garbled::Announced)
+        };
         verdict.error(self.nodes().count() + self.lakes().len(), garbled)
     }
 

@@ -126,6 +126,12 @@ impl ShardBlock {
         Ok(cells)
     }
 
+    /// The same as bags, one for each transaction, as a node hands them over.
+    #[cfg(feature = "testkit")]
+    pub fn bags(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BlockError> {
+        Ok(Self::cells(bytes)?.iter().map(tycho_types::boc::Boc::encode).collect())
+    }
+
     /// Whether an account belongs into this block's shard.
     #[must_use]
     pub fn holds(&self, account: &Account) -> bool {

@@ -1,15 +1,18 @@
 //! Invented lives of accounts: transactions with true hashes, each standing on the one before it.
 
 mod answer;
+mod block;
 mod fault;
 mod getter;
 mod history;
 mod letter;
 mod node;
+pub mod sandbox;
 mod shape;
 mod streaming;
 mod view;
 
+pub use block::shard_block;
 pub use fault::Fault;
 pub use getter::Minter;
 pub use history::{Block, Committed, History, Id, Kept, MASTERCHAIN};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::block::{Block, BlockRef, Header, Observation, Transfer};
+use crate::block::{Block, BlockRef, Header, Height, Observation, Takeback, Transfer};
 use crate::deposit::{Deposit, DepositStatus, Owner};
 use crate::engine::Effect;
 use crate::engine::fold::Fold;
@@ -10,6 +10,9 @@ use crate::event::EventKind;
 use crate::id::{DepositId, IntentId};
 use crate::intent::Status;
 use crate::matching;
+
+/// Deposits that an alarm names: enough to begin with, and a line stays a line.
+const TAKEN_NAMED_MAX: usize = 5;
 
 impl Fold {
     pub fn transfers(&mut self, block: &Block, linked: bool) {
@@ -173,41 +176,65 @@ impl Fold {
 
     pub fn takebacks(&mut self, block: &Block, spared: &BTreeSet<DepositId>) {
         for takeback in &block.takebacks {
-            let watches = self.state.watches.get(&takeback.from).map_or(&[][..], Vec::as_slice);
-            if watches.is_empty() {
-                continue;
-            }
-            let here = |d: &&Deposit| {
-                d.is_live()
-                    && d.transfer.to == takeback.from
-                    && d.transfer.asset == takeback.asset
-                    // What came later was not there to be taken.
-                    && d.block.height <= block.header.at.height
-                    && !self.limbo.contains(&d.id)
-            };
-            let owners: BTreeSet<Owner> = self.state.deposits.values().filter(here).map(|d| d.owner).collect();
-            let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
-            // Where all that is there is one intent's, it can only be that one's, shared address or not.
-            if shared && owners.len() != 1 {
-                // Whose money was taken from a shared address is for a person to say.
-                self.alarm(
-                    "takeback_at_shared_address",
-                    format!("{} of {} from {}", takeback.amount, takeback.asset, takeback.from),
-                );
-                continue;
-            }
-            let mut left = takeback.amount;
-            let mut newest: Vec<Deposit> =
-                self.state.deposits.values().filter(here).filter(|d| !spared.contains(&d.id)).cloned().collect();
-            newest.sort_by_key(|d| std::cmp::Reverse(d.place()));
-            for deposit in newest {
-                if left.is_zero() {
-                    break;
-                }
-                left = left.beyond(deposit.transfer.amount);
-                self.undo(deposit.id, Some("taken_back"));
-            }
+            self.takeback(takeback, block.header.at.height, spared);
         }
+    }
+
+    /// An issuer took money back. Where all that is there is one owner's, it was that one's, newest first. On an address
+    /// that several have money on nothing tells whose it was, and a rule does: the newest deposit of exactly that
+    /// amount, else newest first until it is covered. When something settled plays no part in it, because that depends
+    /// on when nodes answered: the same chain is always judged alike.
+    fn takeback(&mut self, takeback: &Takeback, at: Height, spared: &BTreeSet<DepositId>) {
+        let watches = self.state.watches.get(&takeback.from).map_or(&[][..], Vec::as_slice);
+        if watches.is_empty() {
+            return;
+        }
+        let shared = watches.len() != 1 || watches.iter().any(|w| w.reference.is_some());
+        let mut there: Vec<Deposit> =
+            self.state.deposits.values().filter(|d| self.was_there(d, takeback, at)).cloned().collect();
+        there.sort_by_key(|d| std::cmp::Reverse(d.place()));
+        // What is read again may have met it before and be gone by it: its owner counts still.
+        let met = |d: &&Deposit| spared.contains(&d.id);
+        let owners: BTreeSet<Owner> = there.iter().filter(|d| d.is_live() || met(d)).map(|d| d.owner).collect();
+        let by_rule = shared && owners.len() != 1;
+        let mut left = takeback.amount;
+        if by_rule {
+            // Whoever met it before has answered for it as far as its money goes.
+            left = there.iter().filter(met).fold(left, |left, d| left.beyond(d.transfer.amount));
+        }
+        there.retain(|d| d.is_live() && !spared.contains(&d.id));
+        if let Some(exact) = there.iter().position(|d| d.transfer.amount == left).filter(|_| by_rule) {
+            there.swap(0, exact);
+        }
+        let mut taken = Vec::new();
+        for deposit in there {
+            if left.is_zero() {
+                break;
+            }
+            left = left.beyond(deposit.transfer.amount);
+            taken.push(deposit.id);
+        }
+        if by_rule {
+            // Told by rule is not known: a person looks.
+            let names = taken.iter().take(TAKEN_NAMED_MAX).map(DepositId::to_string).collect::<Vec<_>>().join(", ");
+            let Takeback { amount, asset, from, .. } = takeback;
+            let detail = format!("{amount} of {asset} from {from}; by rule that is {} deposits {names}", taken.len());
+            self.alarm("takeback_at_shared_address", detail);
+        }
+        for deposit in taken {
+            self.undo(deposit, Some(if by_rule { "taken_back_by_rule" } else { "taken_back" }));
+        }
+    }
+
+    /// Whether a deposit was on the address when money was taken from it: of that asset, on our chain, and not later.
+    fn was_there(&self, deposit: &Deposit, takeback: &Takeback, at: Height) -> bool {
+        let ours = || self.state.headers.get(deposit.block.height).is_none_or(|header| header.at == deposit.block);
+        deposit.transfer.to == takeback.from
+            && deposit.transfer.asset == takeback.asset
+            && deposit.block.height <= at
+            && !takeback.later.contains(&deposit.transfer.id)
+            && !self.limbo.contains(&deposit.id)
+            && (deposit.is_live() || ours())
     }
 
     /// A deposit is off the chain, or was taken back: tells so, except of money nobody was told of.

@@ -152,7 +152,8 @@ impl World {
                 let id = self.truth.payment("issuer", facts::USDC, 1, None).id;
                 let (from, amount) = (Address::new(ADDRESSES[*to]), Amount::new(AMOUNTS[*amount]));
                 self.taken.insert(from.clone());
-                self.truth.grow(12, Vec::new(), vec![Takeback { id, asset: AssetId::new(facts::USDC), from, amount }]);
+                let asset = AssetId::new(facts::USDC);
+                self.truth.grow(12, Vec::new(), vec![Takeback { id, asset, from, amount, later: Vec::new() }]);
                 count("takeback");
                 Ok(())
             }
@@ -442,6 +443,12 @@ fn skip(what: &'static str) -> Result<(), TestCaseError> {
 }
 
 fn tally(effect: &Effect) {
+    const BY_RULE: &[u8] = b"\"taken_back_by_rule\"";
+    if let Effect::Announce(event) = effect
+        && event.body.windows(BY_RULE.len()).any(|part| part == BY_RULE)
+    {
+        count("taken back by rule");
+    }
     count(match effect {
         Effect::Rewind { .. } => "effect: rewind",
         Effect::Record(_) => "effect: record",

@@ -1,6 +1,8 @@
 //! Inputs that no source would send: every number at its edge, every promise broken.
 
-use amn_core::block::{Address, AssetId, Block, BlockRef, Evidence, Hash, Header, Height, Kind, Takeback, TransferId};
+use amn_core::block::{
+    Address, AssetId, Block, BlockRef, Evidence, Hash, Header, Height, Kind, Takeback, Transfer, TransferId,
+};
 use amn_core::contract::{ContractEvent, ContractWatch};
 use amn_core::engine::{Command, Halt, HaltReason, Input, State};
 use amn_core::id::{DepositId, IntentId};
@@ -78,7 +80,7 @@ impl Dice<'_> {
 
     fn block(&mut self) -> Block {
         let header = self.header();
-        let transfers = (0..self.roll(4))
+        let transfers: Vec<Transfer> = (0..self.roll(4))
             .map(|_| {
                 let to = self.one(&ADDRESSES).unwrap_or("A0");
                 let asset = self.one(&[USDC, OTHER, FAKE]).unwrap_or(USDC);
@@ -92,6 +94,7 @@ impl Dice<'_> {
                 asset: AssetId::new(USDC),
                 from: Address::new(self.one(&ADDRESSES).unwrap_or("A0")),
                 amount: Amount::new(self.amount()),
+                later: transfers.last().map(|t| t.id).into_iter().collect(),
             })
             .collect();
         let (contract_events, evidence) = (self.contract_events(), self.evidence());

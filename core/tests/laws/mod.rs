@@ -29,7 +29,7 @@ pub use heard::{heard_once, nothing_is_unheard, told_in_order, unheard_for_a_rea
 pub use rows::{event_without_free_id, knows, rows_of, without_clock};
 
 /// What the histories must come to, or the laws are held over nothing.
-pub const EVERY_KIND: [&str; 58] = [
+pub const EVERY_KIND: [&str; 60] = [
     "accepted a fork",
     "a name with other content",
     "backfill",
@@ -87,6 +87,8 @@ pub const EVERY_KIND: [&str; 58] = [
     "settled by word",
     "tagged_on_other_branch",
     "takeback",
+    "takeback_at_shared_address",
+    "taken back by rule",
     "unlisted asset",
 ];
 
@@ -321,6 +323,32 @@ pub fn undone_for_a_reason(world: &World, told: &Step) -> Verdict {
         let left = place.is_some_and(|at| !world.ours().any(|block| block.header.at == at));
         prop_assert!(taken || left, "{deposit} was undone and is still there");
         count("undone for a reason");
+    }
+    Ok(())
+}
+
+/// However often money is taken from one address in a step: without the last deposit that each time undid, what was
+/// undone is no more than what was taken.
+pub fn taken_no_more_than_was_taken(told: &Step) -> Verdict {
+    let Input::Extend(segment) = &told.input else { return Ok(()) };
+    let mut taken: BTreeMap<_, Vec<u128>> = BTreeMap::new();
+    for takeback in segment.blocks.iter().flat_map(|block| &block.takebacks) {
+        taken.entry((&takeback.from, &takeback.asset)).or_default().push(takeback.amount.units());
+    }
+    let mut undone: BTreeMap<_, Vec<u128>> = BTreeMap::new();
+    walk(told, |state, effect| {
+        if let Effect::Undo { deposit, .. } = effect {
+            let transfer = state.deposits[deposit].transfer.clone();
+            undone.entry((transfer.to, transfer.asset)).or_default().push(transfer.amount.units());
+        }
+        Ok(())
+    })?;
+    for ((from, asset), mut undone) in undone {
+        let taken = taken.get(&(&from, &asset)).map_or(&[][..], Vec::as_slice);
+        undone.sort_unstable_by(|a, b| b.cmp(a));
+        let surely: u128 = undone.iter().skip(taken.len()).sum();
+        prop_assert!(surely <= taken.iter().sum(), "{undone:?} of {asset} at {from} for {taken:?}");
+        count("taken no more than was taken");
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use amn_core::block::{Height, Inclusion};
 use amn_core::confirmation::{Policy, Require, Tag};
-use amn_core::deposit::DepositStatus;
 use amn_core::engine::{Command, Effect, Halt, HaltReason, Input};
 use amn_core::intent::Status;
 use amn_core::money::Amount;
@@ -142,68 +141,6 @@ fn a_dust_limit_that_rises_does_not_strand_what_was_counted() {
     assert_eq!(Some(deposit.block), stage.world.truth.at(deposit.block.height).map(|b| b.header.at));
     stage.blocks(1);
     assert_eq!(stage.heard(), ["detected", "confirmed"]);
-}
-
-#[test]
-fn money_taken_back_does_not_return_by_reading_its_block_again() {
-    let mut stage = Stage::new(confirmations(1), &PLAIN);
-    stage.pay("A0", 100);
-    stage.take_back("A0", 100);
-    stage.read();
-    assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
-    let deposit = stage.only_deposit();
-    let blocks = vec![stage.world.truth.at(deposit.block.height).unwrap().clone()];
-    stage.tell(Input::Found { blocks, intents: vec![], contracts: vec![], through: deposit.block });
-    assert_eq!(stage.heard(), [""; 0]);
-    assert_eq!(stage.only_deposit().status, DepositStatus::Reversed);
-}
-
-#[test]
-fn money_taken_back_in_a_later_page_of_what_is_read_again_is_not_confirmed() {
-    let mut stage = Stage::new(confirmations(1), &PLAIN);
-    stage.world.watch.0 += 1;
-    let new = stage.world.ask(&Ask { address: "N6", ..PLAIN });
-    stage.pay("N6", 100);
-    stage.later(1);
-    stage.take_back("N6", 100);
-    stage.read_stale();
-    let (from, to) = stage.state().intents[&new].backfill.unwrap();
-    for (from, to) in [(from, from), (from.next(), to)] {
-        let blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
-        let through = blocks.last().unwrap().header.at;
-        stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
-    }
-    assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
-    assert_eq!(stage.state().intents[&new].progress.sums.settled, Amount::ZERO);
-}
-
-#[test]
-fn what_was_taken_before_a_payment_came_is_not_taken_from_it() {
-    let mut stage = Stage::new(confirmations(1), &PLAIN);
-    stage.world.watch.0 += 1;
-    let new = stage.world.ask(&Ask { address: "N6", ..PLAIN });
-    stage.take_back("N6", 100);
-    stage.read_stale();
-    let (from, to) = stage.state().intents[&new].backfill.unwrap();
-    // It is paid, and that is read, before the past is.
-    stage.pay("N6", 100);
-    stage.read();
-    assert_eq!(stage.heard(), ["detected", "confirmed"]);
-    let blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
-    let through = blocks.last().unwrap().header.at;
-    stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
-    assert_eq!(stage.heard(), [""; 0]);
-}
-
-#[test]
-fn a_take_back_at_a_shared_address_where_all_money_is_one_intents_can_only_be_that_ones() {
-    let ask = Ask { address: "S", reference: Some("7"), ..PLAIN };
-    let mut stage = Stage::new(confirmations(1), &ask);
-    let payment = stage.world.truth.payment("S", USDC, 100, Some("7"));
-    stage.mine(vec![payment]);
-    stage.take_back("S", 100);
-    stage.read();
-    assert_eq!(stage.heard(), ["detected", "confirmed", "reversed"]);
 }
 
 #[test]

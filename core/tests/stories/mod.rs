@@ -4,3 +4,4 @@ mod chain;
 mod contracts;
 mod payments;
 mod stage;
+mod takebacks;

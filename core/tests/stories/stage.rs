@@ -101,8 +101,8 @@ impl Stage {
 
     pub fn take_back(&mut self, from: &str, amount: u128) {
         let id = self.world.truth.payment("issuer", USDC, amount, None).id;
-        let takeback =
-            Takeback { id, asset: AssetId::new(USDC), from: Address::new(from), amount: Amount::new(amount) };
+        let (asset, amount) = (AssetId::new(USDC), Amount::new(amount));
+        let takeback = Takeback { id, asset, from: Address::new(from), amount, later: Vec::new() };
         self.world.truth.grow(1, Vec::new(), vec![takeback]);
     }
 

@@ -156,6 +156,7 @@ pub async fn run(config: &Config, screen: &Screen) -> ExitCode {
         together::check(served, &served_well, &mut lines).await;
         stellar::lakes(served, &mut lines).await;
         ton::network(served, &mut lines).await;
+        stellar::listeners(served, &mut lines);
     }
     if let Some(database) = database {
         database.close().await;

@@ -52,6 +52,19 @@ pub async fn lakes(served: &Served, lines: &mut Lines) {
     }
 }
 
+/// Who listens to which contract, as the configuration has it: what nobody listens for is never told, however well it
+/// is proven.
+pub fn listeners(served: &Served, lines: &mut Lines) {
+    for wish in served.wishes() {
+        let topics: Vec<String> =
+            wish.patterns.iter().map(|pattern| format!("[{}]", pattern.texts().join(", "))).collect();
+        let since = wish.since.map_or_else(|| "its first start".to_owned(), |since| format!("ledger {since}"));
+        let subject = format!("{}/{}", served.facts.id, wish.contract);
+        let said = format!("{} hears {} since {since}; {}", wish.tenant, topics.join(" and "), wish.place);
+        lines.fine("listener", subject, said);
+    }
+}
+
 /// Who a node says it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -104,7 +117,7 @@ impl Asker<'_, SorobanNetwork> {
     fn protocol(&mut self, version: u32) {
         let said = format!("{version}; this binary reads up to {PROTOCOL_MAX}");
         if version > PROTOCOL_MAX {
-            let todo = "upgrade this binary: the network halts at the first ledger it cannot read, and loses nothing";
+            let todo = "upgrade this binary: where all nodes say so, the network does not start, and loses nothing";
             self.fail("protocol", said, todo);
         } else {
             self.fine("protocol", said);

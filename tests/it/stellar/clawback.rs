@@ -1,5 +1,5 @@
-//! An issuer takes money back that was settled: the backend hears of it, and where one cannot tell whose it was, a
-//! person does.
+//! An issuer takes money back that was settled: the backend hears of it, and where only a rule tells whose it was, a
+//! person hears of it too.
 
 use amn_soroban::testkit::{Tx, muxed, plain};
 use serde_json::json;
@@ -68,23 +68,49 @@ async fn a_clawback_that_failed_and_one_of_another_asset_with_the_same_code_take
 }
 
 #[tokio::test]
-async fn whose_money_was_taken_from_a_shared_account_is_for_a_person_to_say() {
+async fn what_is_taken_from_a_shared_account_is_reversed_by_rule_and_a_person_hears_of_it() {
     let play = StellarPlay::with(Setting::default()).await;
     let mut intents = Vec::new();
-    for number in [7, 8] {
+    for (number, more) in [(7, 5), (8, 0), (9, 0), (10, 9)] {
         let terms = json!({"asset": ground::asset("USD"), "reference": format!("id:{number}")});
         intents.push(play.intent(terms).await);
-        play.close(&[Tx::of(PAYER).pay(muxed(SHOP, number), &ground::usd(), WHOLE)]);
+        play.close(&[Tx::of(PAYER).pay(muxed(SHOP, number), &ground::usd(), WHOLE + more)]);
     }
     play.quiet().await;
+    // Two have paid exactly that: it was the newest of them, though another is newer still.
     play.close(&[Tx::of(ISSUER).claw_back(plain(SHOP), &ground::usd(), WHOLE)]);
     play.quiet().await;
-    for intent in &intents {
-        assert_eq!(play.told(intent), ["payment.detected", "payment.confirmed"], "nobody's money is guessed at");
+    let untouched = |at: usize| play.told(&intents[at]) == ["payment.detected", "payment.confirmed"];
+    assert!(untouched(0) && untouched(1) && untouched(3));
+    let told = play.bodies(&intents[2]);
+    let reversed = told.last().unwrap();
+    assert_eq!((&reversed["event"], &reversed["reason"]), (&json!("payment.reversed"), &json!("taken_back_by_rule")));
+    assert_eq!(reversed["intent"]["settled"], "0");
+    // Nobody has paid exactly that: the newest answer for it.
+    play.close(&[Tx::of(ISSUER).claw_back(plain(SHOP), &ground::usd(), WHOLE + 10)]);
+    play.quiet().await;
+    assert!(untouched(0));
+    for at in [1, 3] {
+        assert_eq!(play.told(&intents[at]).last().unwrap(), "payment.reversed");
     }
     let log = play.log();
     let said = |line: &&str| line.contains("takeback_at_shared_address") && line.contains(SHOP.spell().as_str());
     assert!(log.lines().any(|line| said(&line)), "{log}");
+}
+
+#[tokio::test]
+async fn a_payment_after_a_clawback_in_one_ledger_stands() {
+    let play = StellarPlay::with(Setting::default()).await;
+    let intent = play.exclusive("USD", SHOP).await;
+    play.close(&[Tx::of(PAYER).pay(plain(SHOP), &ground::usd(), WHOLE)]);
+    play.quiet().await;
+    play.close(&[Tx::of(ISSUER).claw_back(plain(SHOP), &ground::usd(), WHOLE).pay(plain(SHOP), &ground::usd(), WHOLE)]);
+    play.quiet().await;
+    let bodies = play.bodies(&intent);
+    let statuses: Vec<_> =
+        bodies.last().unwrap()["deposits"].as_array().unwrap().iter().map(|d| d["status"].clone()).collect();
+    assert_eq!(statuses, ["reversed", "settled"]);
+    assert_eq!(play.now(&intent).await["settled"], WHOLE.to_string());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use amn_core::id::IntentId;
 use amn_scanner::follower::Outcome;
 use amn_soroban::address::Place;
 use amn_soroban::testkit::tamper::{self, Must, Tamper, Victim};
-use amn_soroban::testkit::{Fault, History, Node};
+use amn_soroban::testkit::{Fault, History, Node, Tx, muxed};
 
 use super::ground::{self, ESCROW, PAYER, SHOP, WHOLE};
 use super::scene::{StellarScene, endpoint};
@@ -38,18 +38,27 @@ static VICTIM: LazyLock<Victim> = LazyLock::new(|| {
     };
     let serves = |victim: &Victim| {
         let mut history = beginning();
+        settle_early(&mut history);
         let ledger = history.close(&tamper::victim(victim)).bytes();
         tamper::ALL.iter().all(|lie| lie.apply(&ledger, history.chain.network_id).is_some())
     };
     (0..100).map(|more| of(WHOLE + more * 100)).find(serves).expect("a ledger that every lie can change")
 });
 
-/// The chain before the victim's ledger.
+/// The chain before anything is awaited.
 fn beginning() -> History {
     let mut history = ground::history();
-    history.pass(3);
+    history.pass(2);
     history
 }
+
+/// The ledger before the victim's: a payment that has settled when the lie is told, so that there is something to undo.
+fn settle_early(history: &mut History) {
+    history.close(&[Tx::of(PAYER).pay(muxed(SHOP, EARLY), &ground::usd(), WHOLE)]);
+}
+
+/// The number of what is paid before.
+const EARLY: u64 = 5;
 
 /// A deposit as it is recorded: transaction, place in it, receiver, asset, amount, reference; its status and its owner.
 type Row = (String, i64, String, String, String, Option<String>, String, Option<uuid::Uuid>);
@@ -94,6 +103,7 @@ impl Play {
         paid.push((scene.intent("XLM", SHOP, Some("text:all I have"), amount + 7).await, amount + 7));
         let called = amount * 2 + 9 + 11;
         paid.push((scene.intent("USD", ESCROW, None, called).await, called));
+        paid.push((scene.intent("USD", SHOP, Some("id:5"), WHOLE).await, WHOLE));
         let mut baits = vec![
             // What failed, what went to somebody else, and numbers that lies like to name.
             scene.intent("USD", SHOP, Some("id:23"), amount + 8).await,
@@ -103,7 +113,15 @@ impl Play {
         for seed in [1, 0x11, 0x66, 0xee] {
             baits.push(scene.intent("USD", Place::Account([seed; 32]), None, WHOLE).await);
         }
-        Self { stand, honest, _other: other, liar, scene, paid, baits, last, wrong: Vec::new() }
+        settle_early(&mut honest.history());
+        scene.time.advance(STEP);
+        last = scene.catch_up().await;
+        let mut play = Self { stand, honest, _other: other, liar, scene, paid, baits, last, wrong: Vec::new() };
+        let settled = play.rows().await.iter().filter(|row| row.6 == "settled").count();
+        if settled != 1 {
+            play.wrong.push(format!("{settled} payments settled before the lie"));
+        }
+        play
     }
 
     fn history(&self) -> std::sync::MutexGuard<'_, History> {
@@ -223,8 +241,8 @@ async fn honest() -> Vec<Row> {
     let rows = play.rows().await;
     play.look(&rows, true).await;
     assert_eq!(play.wrong, Vec::<String>::new(), "{}", play.scene.log.text());
-    // Five by references, a path, an account made and one merged, and two by contract calls.
-    assert_eq!(rows.len(), 9, "{rows:?}");
+    // One before; five by references, a path, an account made and one merged, and two by contract calls.
+    assert_eq!(rows.len(), 10, "{rows:?}");
     rows
 }
 

@@ -1,5 +1,6 @@
 //! TON through the whole pipeline: real blocks, liars, crashes, outages, and nodes that forget.
 
+mod budget;
 mod crash;
 mod forgets;
 mod ground;

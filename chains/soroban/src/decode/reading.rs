@@ -131,14 +131,16 @@ impl<'a> Reading<'a> {
             let detail = format!("{amount} of {} at {spot:?}: beyond what a transaction holds", listed.asset);
             return self.observe("unrepresentable", spot.tx, Some(&to), detail);
         };
-        self.transfers.push(Transfer {
+        let transfer = Transfer {
             id: TransferId { tx: spot.tx, kind, index },
             asset: listed.asset.clone(),
             from,
             to: to.spell(),
             reference,
             amount,
-        });
+        };
+        self.takebacks.iter_mut().for_each(|takeback| takeback.precedes(&transfer));
+        self.transfers.push(transfer);
     }
 
     /// Records that an issuer took money back from an address we watch.
@@ -153,6 +155,7 @@ impl<'a> Reading<'a> {
             asset: listed.asset.clone(),
             from: from.spell(),
             amount: Amount::new(amount),
+            later: Vec::new(),
         });
     }
 }

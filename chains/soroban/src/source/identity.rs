@@ -36,14 +36,19 @@ pub async fn probe(source: &Shared) -> Result<Identity, SourceError> {
     let (mut right, mut foreign, mut verdict) = (Vec::new(), Vec::new(), Verdict::default());
     for (endpoint, network) in endpoints.into_iter().zip(networks) {
         match network {
-            Ok(None) => right.push(endpoint),
-            Ok(Some(other)) => foreign.push(format!("{}: {other}", endpoint.name())),
+            Ok(Judged::Ours) => right.push(endpoint),
+            Ok(Judged::Foreign(other)) => foreign.push(format!("{}: {other}", endpoint.name())),
+            // Whether that is the network's, all of them together say.
+            Ok(Judged::Newer(_)) => {}
             // Whoever cannot say it now says it before it is asked anything.
             Err(trouble) => {
                 endpoint.doubt();
                 verdict.add(endpoint, trouble);
             }
         }
+    }
+    if let Some(why) = source.behind() {
+        return Err(SourceError::Unsupported(why));
     }
     if right.is_empty() {
         // Speaking of another network is a mistake in the configuration; no waiting mends it.
@@ -71,41 +76,92 @@ async fn look_at_lakes(source: &Shared) {
     }
 }
 
-/// What is wrong with an endpoint's network, if it is another than ours. Distrusts it then.
-async fn network_of(source: &Shared, endpoint: &Arc<Endpoint>) -> Result<Option<String>, Trouble> {
+/// What an endpoint's word about its network means for us.
+enum Judged {
+    Ours,
+    /// It speaks of another network.
+    Foreign(String),
+    /// It speaks of ours, of a protocol that this binary does not read.
+    Newer(String),
+}
+
+/// Which network an endpoint is of. It is distrusted where that is none that we can read.
+async fn network_of(source: &Shared, endpoint: &Arc<Endpoint>) -> Result<Judged, Trouble> {
     if let Some(mut probe) = Probe::begin(endpoint) {
         let said = read_network(probe.call(NETWORK, &nothing()).await)?;
-        let other = source.judge(endpoint, &said);
-        match &other {
-            None => probe.right(),
-            Some(why) => probe.wrong(why.clone()),
-        }
-        return Ok(other);
+        return Ok(source.answered(probe, &said));
     }
     let said = read_network(endpoint.call(NETWORK, &nothing()).await)?;
-    let other = source.judge(endpoint, &said);
-    if let Some(why) = &other {
+    let judged = source.judge(endpoint, &said);
+    if let Judged::Foreign(why) | Judged::Newer(why) = &judged {
         endpoint.distrust(why.clone());
     }
-    Ok(other)
+    Ok(judged)
 }
 
 impl Shared {
-    /// Notes who an endpoint says it is; says what is wrong with it.
-    fn judge(&self, endpoint: &Endpoint, said: &WireNetwork) -> Option<String> {
+    /// Notes who an endpoint says it is, and what that means.
+    fn judge(&self, endpoint: &Endpoint, said: &WireNetwork) -> Judged {
         if said.passphrase != self.network.passphrase {
             let other: String = said.passphrase.chars().take(80).collect();
             let why = format!("it speaks of the network {other:?}, not of {:?}", self.network.passphrase);
             self.memory.is_foreign(endpoint, &why);
-            return Some(why);
+            return Judged::Foreign(why);
         }
         let protocol = said.protocol_version.0;
         self.memory.speaks(endpoint, protocol);
-        if protocol > PROTOCOL_MAX {
-            let (name, network) = (endpoint.name(), &self.network.facts.id);
-            tracing::error!(%network, endpoint = name, protocol, "behind the protocol: {name} speaks protocol {protocol}, this binary reads up to {PROTOCOL_MAX}");
+        if protocol <= PROTOCOL_MAX {
+            return Judged::Ours;
         }
-        None
+        let why = format!("it speaks protocol {protocol}, this binary reads up to {PROTOCOL_MAX}");
+        let (name, network) = (endpoint.name(), &self.network.facts.id);
+        tracing::error!(%network, endpoint = name, protocol, "behind the protocol: {name}: {why}");
+        Judged::Newer(why)
+    }
+
+    /// The same of an endpoint that comes back, which is used again only where it is of our network as we know it.
+    fn answered(&self, probe: Probe, said: &WireNetwork) -> Judged {
+        let judged = self.judge(probe.endpoint(), said);
+        match &judged {
+            Judged::Ours => probe.right(),
+            Judged::Foreign(why) | Judged::Newer(why) => probe.wrong(why.clone()),
+        }
+        judged
+    }
+
+    /// The endpoints that last spoke of our network, and of a protocol beyond this binary.
+    fn newer(&self) -> impl Iterator<Item = (&Arc<Endpoint>, u32)> {
+        self.nodes().filter_map(|endpoint| {
+            let known = self.memory.known(endpoint);
+            let newer = known.protocol.filter(|protocol| known.foreign.is_none() && *protocol > PROTOCOL_MAX);
+            newer.map(|protocol| (endpoint, protocol))
+        })
+    }
+
+    /// Why this binary is behind the network's protocol, if it is: two operators say so, or nobody says otherwise. One
+    /// that says it alone may lie, and is left out.
+    fn behind(&self) -> Option<String> {
+        let newer: Vec<(&Arc<Endpoint>, u32)> = self.newer().collect();
+        let operators: BTreeSet<&Operator> = newer.iter().map(|(endpoint, _)| endpoint.operator()).collect();
+        let older = || {
+            self.nodes().any(|endpoint| {
+                let known = self.memory.known(endpoint);
+                known.foreign.is_none() && known.protocol.is_some_and(|protocol| protocol <= PROTOCOL_MAX)
+            })
+        };
+        if operators.is_empty() || (operators.len() < 2 && older()) {
+            return None;
+        }
+        let said: Vec<String> = newer
+            .iter()
+            .map(|(endpoint, protocol)| format!("{} speaks protocol {protocol}", endpoint.name()))
+            .collect();
+        Some(format!("behind the protocol: {}; this binary reads up to {PROTOCOL_MAX}", said.join(", ")))
+    }
+
+    /// An operator beside these that speaks of a protocol beyond this binary.
+    pub fn newer_beside(&self, operators: &BTreeSet<&Operator>) -> Option<Operator> {
+        self.newer().map(|(endpoint, _)| endpoint.operator()).find(|operator| !operators.contains(operator)).cloned()
     }
 
     /// Nobody may be asked: because all speak of another network, which no waiting mends, or because nobody is well.
@@ -128,12 +184,8 @@ async fn welcome_back(source: &Arc<Shared>) {
     let identify = move |mut probe: Probe| {
         let source = shared.clone();
         async move {
-            let endpoint = probe.endpoint().clone();
             let Ok(said) = read_network(probe.call(NETWORK, &nothing()).await) else { return };
-            match source.judge(&endpoint, &said) {
-                None => probe.right(),
-                Some(why) => probe.wrong(why),
-            }
+            source.answered(probe, &said);
         }
         .boxed()
     };
@@ -144,6 +196,9 @@ async fn welcome_back(source: &Arc<Shared>) {
 /// up to it can be backed. An endpoint that has nothing new is asked one small question.
 pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     welcome_back(source).await;
+    if let Some(why) = source.behind() {
+        return Err(SourceError::Unsupported(why));
+    }
     let endpoints = source.endpoints();
     let Some(leader) = endpoints.first() else { return Err(source.nobody()) };
     let mut verdict = Verdict::default();

@@ -151,10 +151,15 @@ impl Verdict {
         self.pruned.is_some()
     }
 
+    /// The operators that gave what this binary cannot read.
+    pub fn garblers(&self) -> BTreeSet<&Operator> {
+        self.unread.iter().map(|(endpoint, _)| endpoint.operator()).collect()
+    }
+
     /// What the caller must do. `all`: how many endpoints there are; what makes a network halt needs the word of each.
-    /// `garbled`: how often in a row the only operator gave what cannot be read.
+    /// `garbled`: who may have garbled what cannot be read.
     pub fn error(self, all: usize, garbled: Garbled) -> SourceError {
-        let operators: BTreeSet<&Operator> = self.unread.iter().map(|(endpoint, _)| endpoint.operator()).collect();
+        let operators = self.garblers();
         let unread = self.unread.first().map(|(endpoint, why)| format!("{}: {why}", endpoint.name()));
         if let Some(why) = unread {
             return match garbled {
@@ -162,6 +167,9 @@ impl Verdict {
                 _ if operators.len() > 1 => SourceError::Unsupported(format!("{why}; another operator gives the same")),
                 Garbled::Alone(times) if times >= GARBLED_MAX => {
                     SourceError::Unsupported(format!("{why}; the only operator gave it {times} times"))
+                }
+                Garbled::Announced(other) => {
+                    SourceError::Unsupported(format!("{why}; {other} says that the network's protocol is newer"))
                 }
                 Garbled::Alone(_) | Garbled::AmongOthers => SourceError::Malformed(why),
             };
@@ -195,9 +203,11 @@ impl Verdict {
 const GARBLED_MAX: u32 = 3;
 
 /// Who may have garbled a ledger that does not decode.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Garbled {
     /// There is one operator, and it gave such a ledger so many times in a row.
     Alone(u32),
+    /// Another operator, which is left out for it, spoke of a protocol beyond this binary.
+    Announced(Operator),
     AmongOthers,
 }

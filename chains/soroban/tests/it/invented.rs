@@ -318,6 +318,26 @@ fn a_claim_is_credited_where_the_ledger_shows_what_was_put_in_and_a_persons_to_a
 }
 
 #[test]
+fn what_comes_after_a_clawback_in_one_ledger_was_not_there_to_be_taken() {
+    let mut scene = scene(26);
+    let (usd, token) = (scene.usd.clone(), scene.token());
+    let block = scene.block(&[
+        // Operations of one transaction follow one another, and so do the events of one call.
+        Tx::of(ISSUER)
+            .pay(plain(SHOP), &usd, 1_000_000)
+            .claw_back(plain(SHOP), &usd, 1_000_000)
+            .pay(muxed(SHOP, 7), &usd, 2_000_000)
+            .pay(plain(SHOP), &Asset::Native, 3_000_000),
+        Tx::of(ISSUER).call(vec![token.clawback(ESCROW, 2_000_000), token.transfer(PAYER, ESCROW, 4_000_000)]),
+    ]);
+    let amount_of = |id| block.transfers.iter().find(|t| t.id == id).unwrap().amount.units();
+    let later: Vec<Vec<u128>> =
+        block.takebacks.iter().map(|t| t.later.iter().map(|id| amount_of(*id)).collect()).collect();
+    assert_eq!(block.transfers.len(), 4);
+    assert!(later.contains(&vec![2_000_000]) && later.contains(&vec![4_000_000]), "{later:?}");
+}
+
+#[test]
 fn what_an_issuer_takes_back_is_told() {
     for protocol in [22, 26] {
         let mut scene = scene(protocol);

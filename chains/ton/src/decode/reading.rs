@@ -68,14 +68,16 @@ impl<'a> Reading<'a> {
             return self.observe("dust", tx, &to, format!("{amount} of {}", listed.asset));
         }
         let realm = self.registry.realm;
-        self.transfers.push(Transfer {
+        let transfer = Transfer {
             id: TransferId { tx, kind, index: INDEX },
             asset: listed.asset.clone(),
             from: from.map(|from| from.spell(realm)),
             to: to.spell(realm),
             reference,
             amount,
-        });
+        };
+        self.takebacks.iter_mut().for_each(|takeback| takeback.precedes(&transfer));
+        self.transfers.push(transfer);
     }
 
     /// Records that whoever made a jetton took some of it back.
@@ -86,6 +88,7 @@ impl<'a> Reading<'a> {
                 asset: listed.asset.clone(),
                 from: from.spell(self.registry.realm),
                 amount: Amount::new(amount),
+                later: Vec::new(),
             });
         }
     }

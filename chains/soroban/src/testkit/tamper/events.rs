@@ -2,7 +2,7 @@
 
 use stellar_xdr::{
     ContractEvent, ContractEventBody, ContractId, Hash, InvokeHostFunctionResult, OperationResult, OperationResultTr,
-    ScVal, TransactionMeta, TransactionResultResult, VecM,
+    ScSymbol, ScVal, TransactionMeta, TransactionResultResult, VecM,
 };
 
 use super::Tamper;
@@ -53,6 +53,15 @@ pub const ALL: &[Tamper] = &[
         f.call_events(|events| all.push(events.clone()));
         f.call_events(|events| *events = all.pop().unwrap_or_default());
     }),
+    Tamper::refused("call_event_turned_into_a_clawback", EVENTS, |f, _| f.call_events(take_back)),
+    Tamper::disowned(
+        "call_event_turned_into_a_clawback_and_commitment_and_hashed_anew",
+        "it has another hash: the next ledger does not stand on it",
+        |f, _| {
+            f.call_events(take_back);
+            commit(f);
+        },
+    ),
     Tamper::disowned(
         "call_event_amount_and_commitment_and_hashed_anew",
         "it has another hash: the next ledger does not stand on it",
@@ -83,6 +92,20 @@ fn redirect(events: &mut Vec<ContractEvent>) {
         edit(&mut body.topics, |topics| {
             let addresses = topics.iter_mut().filter(|topic| matches!(topic, ScVal::Address(_)));
             addresses.skip(1).for_each(|topic| *topic = address(Place::Account([7; 32])));
+        });
+    }
+}
+
+/// What is transferred to somebody is taken from him.
+fn take_back(events: &mut Vec<ContractEvent>) {
+    let named = |name: &str| ScVal::Symbol(ScSymbol(name.try_into().unwrap_or_default()));
+    for event in events {
+        let ContractEventBody::V0(body) = &mut event.body;
+        edit(&mut body.topics, |topics| {
+            if topics.len() > 3 && topics[0] == named("transfer") {
+                topics[0] = named("clawback");
+                topics.remove(1);
+            }
         });
     }
 }

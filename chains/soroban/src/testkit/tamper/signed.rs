@@ -1,8 +1,9 @@
 //! What payers signed and validators agreed on: the transactions and their set.
 
 use stellar_xdr::{
-    AccountId, AlphaNum4, Asset, AssetCode4, GeneralizedTransactionSet, Hash, Memo, MuxedAccount, OperationBody,
-    PaymentOp, PublicKey, Transaction, TransactionEnvelope, TransactionPhase, TxSetComponent, Uint256, VecM,
+    AccountId, AlphaNum4, Asset, AssetCode4, ClawbackOp, ClawbackResult, GeneralizedTransactionSet, Hash, Memo,
+    MuxedAccount, OperationBody, OperationResult, OperationResultTr, PaymentOp, PublicKey, Transaction,
+    TransactionEnvelope, TransactionPhase, TransactionResultResult, TxSetComponent, Uint256, VecM,
 };
 
 use super::Tamper;
@@ -104,7 +105,7 @@ pub const ALL: &[Tamper] = &[
         "payment_changed_with_its_name_and_signed_by_a_stranger",
         "it has another hash, and its validator is nobody's",
         |f, id| {
-            replace(f, id, |op| op.amount += 1_000_000_000);
+            replace(f, id, 1, paying(|op| op.amount += 1_000_000_000));
             f.recommit_results();
             f.recommit_set();
             f.resign(id, &Validator::new(0xee));
@@ -114,7 +115,18 @@ pub const ALL: &[Tamper] = &[
         "payment_redirected_with_its_name_and_signed_by_a_stranger",
         "it has another hash, and its validator is nobody's",
         |f, id| {
-            replace(f, id, |op| op.destination = plain(LIAR));
+            replace(f, id, 1, paying(|op| op.destination = plain(LIAR)));
+            f.recommit_results();
+            f.recommit_set();
+            f.resign(id, &Validator::new(0xee));
+        },
+    ),
+    Tamper::refused("payments_turned_into_clawbacks", SET, |f, id| replace(f, id, usize::MAX, taking_back)),
+    Tamper::disowned(
+        "payments_turned_into_clawbacks_with_their_results_and_signed_by_a_stranger",
+        "it has another hash, and its validator is nobody's",
+        |f, id| {
+            replace(f, id, usize::MAX, taking_back);
             f.recommit_results();
             f.recommit_set();
             f.resign(id, &Validator::new(0xee));
@@ -184,37 +196,61 @@ fn swap<T: Clone>(forged: &mut Forged, part: impl Fn(&mut Transaction) -> &mut T
     });
 }
 
-/// Changes a payment that was made, and files its result under its new name.
-fn replace(forged: &mut Forged, network_id: [u8; 32], change: impl Fn(&mut PaymentOp)) {
+/// Changes a payment, and leaves it one.
+fn paying(change: impl Fn(&mut PaymentOp)) -> impl Fn(&mut OperationBody) {
+    move |body| {
+        if let OperationBody::Payment(op) = body {
+            change(op);
+        }
+    }
+}
+
+/// Whoever is paid loses all that was ever paid.
+fn taking_back(body: &mut OperationBody) {
+    if let OperationBody::Payment(PaymentOp { destination, asset, .. }) = &*body {
+        let (asset, from) = (asset.clone(), destination.clone());
+        *body = OperationBody::Clawback(ClawbackOp { asset, from, amount: i64::MAX });
+    }
+}
+
+/// Changes so many of the payments that were made, and files their results under their new names.
+fn replace(forged: &mut Forged, network_id: [u8; 32], most: usize, change: impl Fn(&mut OperationBody)) {
     let mut made = Vec::new();
     forged.results(|pair| {
         if crate::testkit::forge::succeeded(pair) {
             made.push(pair.transaction_hash.0);
         }
     });
-    let (mut buffer, mut renamed) = (Vec::new(), None);
+    let (mut buffer, mut renamed) = (Vec::new(), Vec::new());
     forged.classic(|list| {
         for envelope in list {
             let old = commitment::transaction(network_id, envelope, &mut buffer).0;
             let TransactionEnvelope::Tx(inner) = &mut *envelope else { continue };
-            if renamed.is_some() || !made.contains(&old) {
+            if renamed.len() >= most || !made.contains(&old) {
                 continue;
             }
-            let mut changed = false;
+            let mut changed = None;
             edit(&mut inner.tx.operations, |operations| {
-                if let Some(OperationBody::Payment(op)) = operations.first_mut().map(|first| &mut first.body) {
-                    change(op);
-                    changed = true;
+                let first = operations.first_mut().map(|first| &mut first.body);
+                if let Some(body) = first.filter(|body| matches!(body, OperationBody::Payment(_))) {
+                    change(body);
+                    changed = Some(matches!(body, OperationBody::Clawback(_)));
                 }
             });
-            if changed {
-                renamed = Some((old, commitment::transaction(network_id, envelope, &mut buffer).0));
+            if let Some(takes) = changed {
+                renamed.push((old, commitment::transaction(network_id, envelope, &mut buffer).0, takes));
             }
         }
     });
     forged.results(|pair| {
-        if let Some((_, new)) = renamed.filter(|(old, _)| *old == pair.transaction_hash.0) {
-            pair.transaction_hash = Hash(new);
+        let Some((_, new, takes)) = renamed.iter().find(|(old, ..)| *old == pair.transaction_hash.0) else { return };
+        pair.transaction_hash = Hash(*new);
+        if *takes && let TransactionResultResult::TxSuccess(results) = &mut pair.result.result {
+            edit(results, |results| {
+                if let Some(first) = results.first_mut() {
+                    *first = OperationResult::OpInner(OperationResultTr::Clawback(ClawbackResult::Success));
+                }
+            });
         }
     });
 }

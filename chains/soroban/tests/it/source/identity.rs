@@ -79,6 +79,82 @@ async fn a_node_that_does_not_say_who_it_is_is_asked_before_it_is_used() {
     assert!(stand.distrusted("a").contains(OTHER));
 }
 
+#[tokio::test]
+async fn a_protocol_beyond_this_binary_stops_us_at_the_start_where_nobody_speaks_an_older_one() {
+    for operators in [1, 2, 3] {
+        let stand = stand(operators, 0).await;
+        // Of three, two are enough: whoever lags still speaks the older one.
+        stand.nodes.iter().take(2).for_each(|node| node.fault(Fault::Protocol(31)));
+        let error = stand.source.probe().await.unwrap_err();
+        assert!(matches!(&error, SourceError::Unsupported(why) if why.contains("protocol 31")), "{error}");
+        let error = stand.source.head().await.unwrap_err();
+        assert!(matches!(error, SourceError::Unsupported(_)), "{operators}: {error}");
+        assert_eq!(stand.source.nodes()[0].protocol, Some(31));
+    }
+}
+
+#[tokio::test]
+async fn one_who_alone_speaks_of_a_newer_protocol_is_left_out_and_stops_nobody() {
+    for liar in 0..2 {
+        let stand = stand(3, 0).await;
+        stand.nodes[liar].fault(Fault::Protocol(31));
+        stand.source.probe().await.unwrap();
+        let name = ["a", "b"][liar];
+        assert!(stand.distrusted(name).contains("speaks protocol 31"), "{}", stand.distrusted(name));
+        let segment = stand.on(1_005).await.unwrap();
+        assert_eq!((segment.tip.at, segment.operators.len()), (stand.at(1_010), 2));
+        assert!(!segment.operators.iter().any(|operator| operator.as_str() == name));
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_come_back_with_a_newer_protocol_stop_us_and_with_an_older_one_go_on() {
+    let stand = stand(2, 0).await;
+    stand.source.probe().await.unwrap();
+    stand.source.head().await.unwrap();
+    let away = async |node: usize| {
+        stand.nodes[node].fault(Fault::GatewayTimeout);
+        for _ in 0..6 {
+            let _unused = stand.source.head().await;
+            stand.pass(1);
+        }
+        stand.nodes[node].heal();
+        stand.nodes[node].fault(Fault::Protocol(31));
+        stand.clock.advance(Duration::from_secs(11));
+        let mut last = None;
+        for _ in 0..3 {
+            last = stand.source.head().await.err();
+        }
+        last
+    };
+    // The first is alone with it.
+    let error = away(0).await;
+    assert!(!matches!(error, Some(SourceError::Unsupported(_))), "{error:?}");
+    assert!(stand.distrusted("a").contains("speaks protocol 31"));
+    let error = away(1).await;
+    assert!(matches!(&error, Some(SourceError::Unsupported(why)) if why.contains("protocol 31")), "{error:?}");
+    // They were mistaken.
+    stand.nodes.iter().for_each(amn_soroban::testkit::Node::heal);
+    stand.clock.advance(Duration::from_secs(601));
+    let mut head = stand.source.head().await;
+    for _ in 0..3 {
+        head = stand.source.head().await;
+    }
+    let newest = stand.history().tip().unwrap().at;
+    assert_eq!(head.unwrap().tip.at, newest);
+}
+
+#[tokio::test]
+async fn a_ledger_beyond_this_binary_halts_where_the_one_who_announced_it_was_left_out() {
+    let stand = stand(2, 0).await;
+    stand.nodes[0].fault(Fault::Protocol(31));
+    stand.source.probe().await.unwrap();
+    // The other lagged when it was asked, and now has it too.
+    stand.nodes[1].fault(Fault::Newer(1_008));
+    let error = stand.on(1_007).await.unwrap_err();
+    assert!(matches!(&error, SourceError::Unsupported(why) if why.contains("a says")), "{error}");
+}
+
 /// The entry of a token's contract, as a node gives it.
 fn entry_of(contract: [u8; 32], code: [u8; 32], decimal: u32) -> String {
     use base64::Engine as _;
