@@ -241,14 +241,13 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
         }
     }
     // A second operator that stands still holds us no longer than that: then validators must do. One that lags so far
-    // that validators can have built on what it lacks does not hold us at all.
+    // that validators can have built on what it lacks does not hold us at all, once there is a ledger to go on from.
     let held = source.memory.is_held_at(u64::from(agreed), patience, now);
     let alone = newest(true).unwrap_or(agreed);
-    let built_on = source
-        .organisations_asked()
-        .is_some_and(|asked| (asked + 1..=FAR_AHEAD).contains(&alone.saturating_sub(agreed)));
+    let behind = alone.saturating_sub(agreed);
+    let built_on = source.organisations_asked().is_some_and(|asked| (asked + 1..=FAR_AHEAD).contains(&behind));
     let mut targets = vec![agreed];
-    if held || built_on {
+    if held || (built_on && source.memory.follows()) {
         targets.insert(0, alone);
     }
     // A lone claim that nobody can show takes nothing away from what two have.
