@@ -192,8 +192,8 @@ async fn welcome_back(source: &Arc<Shared>) {
     source.pool.welcome_back(identify).await;
 }
 
-/// The newest ledger that two operators have, where there are two: so no single one leads us astray, and what is read
-/// up to it can be backed. An endpoint that has nothing new is asked one small question.
+/// The newest ledger that two operators have, where there are two, or that validators can vouch for in the second one's
+/// place: so no single one leads us astray, and what is read up to it can be backed. An endpoint that has nothing new is asked one small question.
 pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     welcome_back(source).await;
     if let Some(why) = source.behind() {
