@@ -112,6 +112,7 @@ impl<S: ChainSource> Follower<S> {
         let never = Timestamp::from_millis(i64::MIN);
         Self {
             running: Running::steady(parts.poll),
+            watch: parts.source.new_watch(WatchVersion(0)),
             parts,
             known: None,
             checkpoint: Vec::new(),
@@ -121,7 +122,6 @@ impl<S: ChainSource> Follower<S> {
             proved_at: never,
             proved_on: None,
             watched_at: never,
-            watch: Watch::new(WatchVersion(0)),
             watch_read_at: never,
             alarms: BTreeMap::new(),
         }
@@ -434,7 +434,7 @@ impl<S: ChainSource> Follower<S> {
     async fn refresh_watch(&mut self) -> Result<(), StoreError> {
         let now = self.parts.clock.now();
         if now.millis().saturating_sub(self.watch_read_at.millis()) > millis(WATCH_ANEW) {
-            self.watch = Watch::new(WatchVersion(0));
+            self.watch = self.parts.source.new_watch(WatchVersion(0));
             self.watch_read_at = now;
         }
         loop {

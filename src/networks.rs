@@ -1,6 +1,6 @@
 //! The networks this daemon serves: the one place where chain families are told apart.
 //!
-//! What only one family knows is in a room of its own: [`evm`], [`soroban`]. Next: [`source`].
+//! What only one family knows is in a room of its own: [`evm`], [`soroban`], [`ton`]. Next: [`source`].
 
 mod asked;
 mod endpoints;
@@ -9,12 +9,13 @@ mod file;
 mod listening;
 pub mod soroban;
 pub mod source;
+pub mod ton;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::{Address, NetworkId, Reference};
+use amn_core::block::{Address, Inclusion, NetworkId, Reference};
 use amn_core::confirmation::Require;
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts, SharedFacts};
@@ -24,6 +25,7 @@ use amn_evm::source::EvmSource;
 use amn_rpc::config::PoolSettings;
 use amn_rpc::{Pool, Recorder, Road, Time};
 use amn_soroban::source::SorobanSource;
+use amn_ton::source::TonSource;
 use serde_json::Value;
 
 use self::file::AsRead;
@@ -59,6 +61,8 @@ pub enum Kind {
     Evm(Box<EvmNetwork>),
     /// With what it remembers of its nodes: everybody who reads the network shares it.
     Soroban(SorobanSource),
+    /// The same.
+    Ton(TonSource),
 }
 
 /// All networks of the configuration that are enabled.
@@ -152,7 +156,7 @@ impl Served {
         let block_time = Some(Duration::from_millis(facts.block_time_ms));
         let tape = if let Road::Recorded(tape) = &road { Some(tape.clone()) } else { None };
         let settings = PoolSettings { time, block_time, road };
-        let pool = Pool::new_with(id.clone(), endpoints::asked(network), settings.clone());
+        let pool = Pool::new_with(id.clone(), endpoints::asked(network, read.announcing()), settings.clone());
         let pool = pool.map_err(|error| at(error.to_string()))?;
         let attesters = read.attesters();
         let kind = read.over(&pool, endpoints::lakes(network), &settings).map_err(at)?;
@@ -171,6 +175,7 @@ impl Served {
         match self.kind {
             Kind::Evm(_) => "evm",
             Kind::Soroban(_) => "soroban",
+            Kind::Ton(_) => "ton",
         }
     }
 
@@ -199,6 +204,7 @@ impl Served {
         match self.kind {
             Kind::Evm(_) => evm::raw,
             Kind::Soroban(_) => soroban::raw,
+            Kind::Ton(_) => ton::raw,
         }
     }
 
@@ -208,6 +214,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(network) => Source::Evm(Box::new(EvmSource::new(self.pool.clone(), (**network).clone()))),
             Kind::Soroban(source) => Source::Soroban(Box::new(source.clone())),
+            Kind::Ton(source) => Source::Ton(Box::new(source.clone())),
         }
     }
 
@@ -220,9 +227,10 @@ impl Served {
 
     /// The address in its one canonical spelling, and the reference that the family may have written into it.
     pub fn parse_address(&self, text: &str) -> Result<(Address, Option<Reference>), String> {
-        match self.kind {
+        match &self.kind {
             Kind::Evm(_) => evm::parse_address(text).map(|address| (address, None)),
             Kind::Soroban(_) => soroban::parse_address(text),
+            Kind::Ton(source) => ton::parse_address(source.network().realm, text).map(|address| (address, None)),
         }
     }
 
@@ -231,15 +239,17 @@ impl Served {
         match self.kind {
             Kind::Evm(_) => amn_evm::decode::reference_key(text).map_err(|e| e.to_string()),
             Kind::Soroban(_) => soroban::parse_reference(text),
+            Kind::Ton(_) => ton::parse_reference(text),
         }
     }
 
-    /// Why nobody can pay to this address with this reference; `None` where one can.
+    /// Why nobody can pay that asset to this address with this reference; `None` where one can.
     #[must_use]
-    pub fn unpayable(&self, to: &Address, reference: &Reference) -> Option<String> {
+    pub fn unpayable(&self, asset: &Asset, to: &Address, reference: &Reference) -> Option<String> {
         match self.kind {
             Kind::Evm(_) => None,
             Kind::Soroban(_) => soroban::unpayable(to, reference),
+            Kind::Ton(_) => ton::unpayable(asset, reference),
         }
     }
 
@@ -249,6 +259,20 @@ impl Served {
         match self.kind {
             Kind::Evm(_) => false,
             Kind::Soroban(_) => soroban::is_account(to),
+            // Any address can be shared, and nothing of it tells whether it is.
+            Kind::Ton(_) => true,
+        }
+    }
+
+    /// What the proof of a payment shows, in words, where it leads into the chain of the account that was paid.
+    #[must_use]
+    pub const fn account_proof(&self, inclusion: Inclusion) -> Option<&'static str> {
+        match (&self.kind, inclusion) {
+            (Kind::Ton(_), Inclusion::Proven) => Some(
+                "Its cell was hashed again, and the transaction stands in the chain of the account that it came to",
+            ),
+            (Kind::Ton(_), Inclusion::Reported) => Some("It is what a node reported: its cells were not read"),
+            (Kind::Evm(_) | Kind::Soroban(_), _) => None,
         }
     }
 
@@ -258,6 +282,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(network) => evm::facts(network),
             Kind::Soroban(source) => soroban::facts(source.network(), &self.config),
+            Kind::Ton(source) => ton::facts(source),
         }
     }
 
@@ -267,6 +292,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(_) => BTreeMap::new(),
             Kind::Soroban(source) => soroban::reach(source),
+            Kind::Ton(source) => ton::reach(source),
         }
     }
 
@@ -274,7 +300,7 @@ impl Served {
     pub fn derive(&self, xpub: &str, index: u32) -> Result<Address, String> {
         match self.kind {
             Kind::Evm(_) => evm::derive(xpub, index),
-            Kind::Soroban(_) => {
+            Kind::Soroban(_) | Kind::Ton(_) => {
                 Err("addresses are derived for EVM networks only: name an account or a contract".into())
             }
         }
@@ -286,6 +312,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(network) => evm::to_pay(network, asset, to, amount),
             Kind::Soroban(source) => soroban::to_pay(source.network(), asset, to, reference, amount),
+            Kind::Ton(source) => ton::to_pay(source.network(), asset, to, reference, amount),
         }
     }
 }

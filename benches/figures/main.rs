@@ -1,7 +1,7 @@
-//! The figures: scale, catching up, requests, latency, the CPU of a webhook, and Stellar's ledgers, each printed with what
-//! was wanted of it.
+//! The figures: scale, catching up, requests, latency, the CPU of a webhook, Stellar's ledgers, and TON after an outage,
+//! each printed with what was wanted of it.
 //!
-//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `requests`, `latency`, `stellar`; run by `./bench`, which keeps what they
+//! `figures PART [quick]`, where PART is one of `scale`, `catch-up`, `requests`, `latency`, `stellar`, `ton`; run by `./bench`, which keeps what they
 //! print. Lines that begin with `figure:` are the ones to remember. Nothing here is a test: clocks of shared machines
 //! are no judges. Ratios are taken within one run; absolutes belong to the machine.
 
@@ -15,6 +15,7 @@ mod node;
 mod requests;
 mod scale;
 mod stellar;
+mod ton;
 
 use std::process::ExitCode;
 
@@ -57,8 +58,9 @@ fn main() -> ExitCode {
             Some(&"requests") => requests::run(size).await,
             Some(&"latency") => latency::run(size).await,
             Some(&"stellar") => stellar::run(size).await,
+            Some(&"ton") => ton::run(size).await,
             _ => {
-                eprintln!("usage: figures scale|catch-up|requests|latency|stellar [quick]");
+                eprintln!("usage: figures scale|catch-up|requests|latency|stellar|ton [quick]");
                 return ExitCode::from(2);
             }
         }

@@ -35,6 +35,9 @@ pub struct Facts {
     pub rewind_operators: u32,
     /// Whether a block is final when it exists: then a fork is never followed.
     pub instant_finality: bool,
+    /// Whether nothing of what a block holds is under its hash as we read it: then whoever has a later block says
+    /// nothing of a payment in it, and only operators that have the payment itself count.
+    pub vouched_singly: bool,
 }
 
 /// Shared, because every decision reads it.

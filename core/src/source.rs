@@ -42,6 +42,7 @@ pub struct Watch {
     native: Arc<HashSet<u64, BuildHasherDefault<DefaultHasher>>>,
     everything: Option<Everything>,
     few: Few,
+    addresses: Option<Arc<BTreeSet<Box<[u8]>>>>,
     contracts: Arc<BTreeMap<Box<[u8]>, Vec<TopicPattern>>>,
 }
 
@@ -75,6 +76,13 @@ impl Watch {
         Self { version, ..Self::default() }
     }
 
+    /// A watch on nothing that will hold the addresses themselves, beside their fingerprints: for a family that has to
+    /// work out from each where else its money arrives. A million cost some 100 MB.
+    #[must_use]
+    pub fn with_addresses(version: WatchVersion) -> Self {
+        Self { version, addresses: Some(Arc::default()), ..Self::default() }
+    }
+
     /// A watch on whoever is paid: for reading a block once more without trusting any list in memory.
     /// `native`: native money too.
     #[must_use]
@@ -86,6 +94,11 @@ impl Watch {
     pub fn insert(&mut self, raw: &[u8], native: bool) {
         let print = fingerprint(raw);
         self.few.add(raw);
+        // By the bytes and not by the fingerprint: two addresses that share one are both there. One address with many
+        // references comes once for each of them.
+        if let Some(addresses) = self.addresses.as_mut().filter(|addresses| !addresses.contains(raw)) {
+            Arc::make_mut(addresses).insert(raw.into());
+        }
         Arc::make_mut(&mut self.tokens).insert(print);
         if native {
             Arc::make_mut(&mut self.native).insert(print);
@@ -128,6 +141,13 @@ impl Watch {
             Few::These(few) if self.everything.is_none() => Some(few),
             Few::These(_) | Few::TooMany => None,
         }
+    }
+
+    /// Every address by its raw bytes, however many, in their order. `None`: this watch was not made to hold them, or
+    /// is one on whoever is paid.
+    #[must_use]
+    pub fn addresses(&self) -> Option<&BTreeSet<Box<[u8]>>> {
+        self.addresses.as_deref().filter(|_| self.everything.is_none())
     }
 
     /// Whether native money arriving at these raw bytes may concern us.
@@ -254,6 +274,11 @@ pub enum SourceError {
 
 /// Reads one network. Implemented by each chain family and by the tests' invented chain.
 pub trait ChainSource: Send + Sync {
+    /// A watch on nothing, of the kind this family reads by: most need fingerprints alone.
+    fn new_watch(&self, version: WatchVersion) -> Watch {
+        Watch::new(version)
+    }
+
     /// Asks every endpoint who it is; fails closed where one speaks of another chain.
     fn probe(&self) -> impl Future<Output = Result<Identity, SourceError>> + Send;
 
@@ -313,4 +338,34 @@ pub trait ChainSource: Send + Sync {
         addresses: &[Address],
         at: BlockRef,
     ) -> impl Future<Output = Result<Block, SourceError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_held_where_they_were_asked_for_and_each_once() {
+        let mut watch = Watch::with_addresses(WatchVersion(3));
+        for raw in [b"b".as_slice(), b"a", b"b"] {
+            watch.insert(raw, true);
+        }
+        let held: Vec<&[u8]> = watch.addresses().unwrap().iter().map(AsRef::as_ref).collect();
+        assert_eq!(held, [b"a", b"b"]);
+        assert!(watch.tokens(b"a") && watch.version == WatchVersion(3));
+
+        let mut fingerprints = Watch::new(WatchVersion(3));
+        fingerprints.insert(b"a", true);
+        assert_eq!(fingerprints.addresses(), None);
+        assert_eq!(Watch::everything(true).addresses(), None, "nobody knows who is paid");
+    }
+
+    #[test]
+    fn all_are_held_where_they_are_no_longer_few() {
+        let mut watch = Watch::with_addresses(WatchVersion(0));
+        for at in 0..=FEW_MAX {
+            watch.insert(&at.to_be_bytes(), false);
+        }
+        assert_eq!((watch.few(), watch.addresses().map(BTreeSet::len)), (None, Some(FEW_MAX + 1)));
+    }
 }

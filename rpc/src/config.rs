@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use amn_core::block::Operator;
 
+use crate::doorbell::Announcing;
 use crate::secret::Secret;
 use crate::time::Time;
 use crate::transport::Road;
@@ -51,6 +52,8 @@ pub struct EndpointConfig {
     pub url: Secret,
     /// `ws` or `wss`, for the doorbell.
     pub ws: Option<Secret>,
+    /// How it is asked to announce heads there.
+    pub announcing: Announcing,
     pub operator: Operator,
     /// Requests per second that we allow ourselves; `None` is without a limit of ours.
     pub max_rps: Option<NonZeroU32>,
@@ -76,6 +79,7 @@ impl EndpointConfig {
             order: 0,
             url: url.into(),
             ws: None,
+            announcing: Announcing::HEADS,
             operator,
             max_rps: None,
             burst: None,

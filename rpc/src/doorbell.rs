@@ -46,7 +46,29 @@ const RING_GAP: Duration = Duration::from_millis(50);
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Polling does the work meanwhile, so there is no hurry.
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
-const SUBSCRIBE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#;
+
+/// How a kind of node is asked to announce heads, and what its announcements say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Announcing {
+    /// What is sent once on every connection.
+    pub subscribe: &'static str,
+    /// What every announcement holds, and nothing else that is said on the line.
+    pub sign: &'static str,
+}
+
+impl Announcing {
+    /// JSON-RPC nodes of Ethereum's kind.
+    pub const HEADS: Self = Self {
+        subscribe: r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#,
+        sign: "eth_subscription",
+    };
+}
+
+impl Default for Announcing {
+    fn default() -> Self {
+        Self::HEADS
+    }
+}
 
 /// One WebSocket to one node.
 #[derive(Clone)]
@@ -55,6 +77,7 @@ pub struct Doorbell {
     name: String,
     url: Secret,
     headers: HeaderMap,
+    announcing: Announcing,
     silence: Duration,
     backoff_first: Duration,
     backoff_max: Duration,
@@ -109,6 +132,7 @@ impl Doorbell {
             name: name.into(),
             url,
             headers: HeaderMap::new(),
+            announcing: Announcing::HEADS,
             silence: SILENCE,
             backoff_first: BACKOFF_FIRST,
             backoff_max: BACKOFF_MAX,
@@ -133,6 +157,13 @@ impl Doorbell {
     #[must_use]
     pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// For a node that is asked to announce in other words.
+    #[must_use]
+    pub fn announcing(mut self, announcing: Announcing) -> Self {
+        self.announcing = announcing;
         self
     }
 
@@ -179,7 +210,7 @@ impl Doorbell {
         // Heads may have passed while nobody listened.
         bell.notify_one();
         loop {
-            let heard = timeout(self.silence, head_heard(&mut socket)).await;
+            let heard = timeout(self.silence, head_heard(&mut socket, self.announcing.sign)).await;
             match heard {
                 Ok(Ok(())) => {
                     *heads += 1;
@@ -201,7 +232,7 @@ impl Doorbell {
         // The error of a failed connection may hold the address, so it is not passed on.
         let (mut socket, _) =
             connect_async_with_config(request, Some(limits), true).await.map_err(|_| "could not connect")?;
-        socket.send(Message::text(SUBSCRIBE)).await.map_err(|_| "could not subscribe")?;
+        socket.send(Message::text(self.announcing.subscribe)).await.map_err(|_| "could not subscribe")?;
         Ok(socket)
     }
 }
@@ -210,7 +241,7 @@ type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Waits for the next announcement. Everything else on the line is passed over, within reason: it is no sign of life
 /// of the chain.
-async fn head_heard(socket: &mut Socket) -> Result<(), &'static str> {
+async fn head_heard(socket: &mut Socket, sign: &str) -> Result<(), &'static str> {
     let mut chatter = 0;
     while let Some(message) = socket.next().await {
         let payload: Bytes = match message.map_err(|_| "the connection broke")? {
@@ -219,7 +250,7 @@ async fn head_heard(socket: &mut Socket) -> Result<(), &'static str> {
             Message::Close(_) => return Err("closed by the node"),
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Bytes::new(),
         };
-        if memchr::memmem::find(&payload, b"eth_subscription").is_some() {
+        if memchr::memmem::find(&payload, sign.as_bytes()).is_some() {
             return Ok(());
         }
         if memchr::memmem::find(&payload, br#""error""#).is_some() {

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 use crate::config::{EndpointConfig, JSON_RPC};
-use crate::doorbell::{Doorbell, Heard};
+use crate::doorbell::{Announcing, Doorbell, Heard};
 use crate::error::{ConfigError, RpcError};
 use crate::heads::Heads;
 use crate::limits::Limits;
@@ -56,6 +56,7 @@ pub struct Endpoint {
     shown_url: String,
     url: Url,
     ws: Option<Secret>,
+    announcing: Announcing,
     headers: HeaderMap,
     timeout: Duration,
     body_max: usize,
@@ -125,6 +126,7 @@ impl Endpoint {
             kind: config.kind,
             order: config.order,
             ws: config.ws,
+            announcing: config.announcing,
             timeout: config.timeout,
             body_max: config.body_max,
             refuses_batches: AtomicBool::new(false),
@@ -154,6 +156,7 @@ impl Endpoint {
         let ws = self.ws.clone()?;
         let bell = Doorbell::new(&self.around.network, self.name.as_str(), ws)
             .with_headers(self.headers.clone())
+            .announcing(self.announcing)
             .heard_by(self.heard.clone(), self.around.time.clone());
         Some(match self.around.block_time {
             Some(block_time) => bell.of_blocks_every(block_time),

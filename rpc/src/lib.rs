@@ -33,7 +33,7 @@ mod standing;
 
 pub use answer::Answer;
 pub use config::{BreakerSettings, EndpointConfig, PoolSettings};
-pub use doorbell::Doorbell;
+pub use doorbell::{Announcing, Doorbell};
 pub use endpoint::Endpoint;
 pub use error::{ConfigError, RpcError};
 pub use health::{BreakerHealth, DoorbellHealth, Health, Said, Transition};

@@ -36,8 +36,9 @@ pub trait Chains: Send + Sync {
     /// The address in its family's canonical spelling, and the reference that may be written into it.
     fn parse_address(&self, network: &NetworkId, text: &str) -> Result<(Address, Option<Reference>), String>;
     fn parse_reference(&self, network: &NetworkId, text: &str) -> Result<Reference, String>;
-    /// Why nobody can pay to this address with this reference; `None` where one can.
-    fn unpayable(&self, network: &NetworkId, address: &Address, reference: &Reference) -> Option<String>;
+    /// Why nobody can pay that asset to this address with this reference; `None` where one can.
+    fn unpayable(&self, network: &NetworkId, asset: &Asset, address: &Address, reference: &Reference)
+    -> Option<String>;
     /// How many organisations may attest a block; zero for families without.
     fn attesters(&self, network: &NetworkId) -> u32;
     /// What only the family knows and everybody may: shown with the network. Never a secret.

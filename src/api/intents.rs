@@ -8,6 +8,7 @@ use amn_core::engine::Command;
 use amn_core::id::IntentId;
 use amn_core::intent::Status;
 use amn_core::money::Amount;
+use amn_core::network::Asset;
 use amn_core::timestamp::Timestamp;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -28,8 +29,8 @@ use crate::store::tenants;
 
 /// As the database bounds it.
 const METADATA_BYTES_MAX: usize = 8 * 1024;
-/// Longer references exist on no chain we know.
-const REFERENCE_LENGTH_MAX: usize = 200;
+/// Longer references exist on no chain we know: TON's are 256 bytes, in hexadecimal digits at worst.
+const REFERENCE_LENGTH_MAX: usize = 560;
 /// Further away is a slip of units (milliseconds for seconds).
 const EXPIRY_DAYS_MAX: i64 = 5 * 366;
 /// How many taken indexes one request steps over before a person should look.
@@ -150,7 +151,7 @@ fn check(app: &AppState, tenant: String, asked: Asked) -> Result<Wanted, Problem
     let (address, within) = place.map_or((None, None), |(address, within)| (Some(address), within));
 
     let mut found = Findings::default();
-    let reference = wish(app, &network, address.as_ref(), within, asked.reference.as_deref(), &mut found);
+    let reference = wish(app, &network, (asset, address.as_ref(), within), asked.reference.as_deref(), &mut found);
     if let Some(expires) = asked.expires_at {
         found.check(expires > now, "expires_at", "lies in the past");
         let days = (expires.seconds() - now.seconds()) / 86_400;
@@ -190,8 +191,7 @@ fn check(app: &AppState, tenant: String, asked: Asked) -> Result<Wanted, Problem
 fn wish(
     app: &AppState,
     network: &NetworkId,
-    address: Option<&Address>,
-    within: Option<Reference>,
+    (asset, address, within): (&Asset, Option<&Address>, Option<Reference>),
     text: Option<&str>,
     found: &mut Findings,
 ) -> ReferenceWish {
@@ -219,7 +219,7 @@ fn wish(
         }
     };
     if let (ReferenceWish::This(reference), Some(address)) = (&wish, address)
-        && let Some(why) = app.chains.unpayable(network, address, reference)
+        && let Some(why) = app.chains.unpayable(network, asset, address, reference)
     {
         found.add("reference", why);
     }
@@ -320,11 +320,17 @@ pub async fn list(State(app): App, caller: Caller, Params(wish): Params<Wish>) -
     if wish.address.is_some() && wish.network.is_none() {
         return Err(Problem::field(Code::InvalidParameter, "address", "name the network as well"));
     }
+    // However it is written: what the family does not know as an address is nobody's.
+    let spelled = |text: String| {
+        let known = wish.network.as_deref().map(|network| app.chains.parse_address(&NetworkId::new(network), &text));
+        known.and_then(Result::ok).map_or(text, |(address, _)| address.as_str().to_owned())
+    };
+    let address = wish.address.map(spelled);
     let filter = read::intents::Filter {
         tenant: caller.tenant_for(wish.tenant)?,
         network: wish.network,
         status: wish.status,
-        address: wish.address,
+        address,
     };
     let rows = read::intents::list(&app.pool, &filter, after, page::with_one_more(limit)).await?;
     let page = page::page(rows, limit, |i| cursor(i.created_at, i.id.0), |i| view::intent(i, &*app.chains));

@@ -113,7 +113,7 @@ impl<S: ChainSource> Auditor<S> {
     async fn watch(&mut self, rescan: &Rescan) -> Result<Watch, Trouble> {
         let known = self.watch.take().filter(|(of, _)| *of == rescan.id).map(|(_, watch)| watch);
         let fresh = known.is_none();
-        let mut watch = known.unwrap_or_else(|| Watch::new(WatchVersion(0)));
+        let mut watch = known.unwrap_or_else(|| self.parts.source.new_watch(WatchVersion(0)));
         let network = self.network();
         let read = recall::stretch_at(&self.parts.pool, &network, rescan.next).await?;
         let as_of = read.filter(|_| fresh).map_or_else(|| self.parts.clock.now(), |stretch| stretch.read_at);

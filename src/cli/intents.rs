@@ -46,8 +46,9 @@ pub struct New {
     /// Where it is to be paid. Default: the next address under the tenant's xpub.
     #[arg(long)]
     address: Option<String>,
-    /// What tells payments to a shared address apart: on Stellar id:NUMBER, text:MEMO, hash:HEX or return:HEX. "fresh":
-    /// a number of its own (Stellar; the default on an account). "none": the address is the intent's alone.
+    /// What tells payments to a shared address apart: on Stellar id:NUMBER, text:MEMO, hash:HEX or return:HEX; on TON
+    /// text:COMMENT, bin:HEX or query:NUMBER (jettons). "fresh": one of its own (the default on a Stellar account and
+    /// on TON). "none": the address is the intent's alone.
     #[arg(long)]
     reference: Option<String>,
     /// After that, money is late: 2026-11-21T09:30:00Z, or 30m, 12h, 7d from now.

@@ -5,6 +5,7 @@
 //! Read on in `sections`, where each key is read.
 
 mod endpoints;
+mod jettons;
 mod problem;
 mod reader;
 pub mod scenario;
@@ -29,6 +30,7 @@ pub use amn_soroban::lake::DATA_LAKE;
 pub use problem::ConfigErrors;
 pub use secret::{Secret, SecretUrl};
 
+use amn_ton::jetton::Layout;
 use problem::{Place, Problem};
 use reader::{Notes, Section};
 
@@ -126,6 +128,7 @@ pub struct Network {
     pub tiers: Option<Vec<Tier>>,
     pub assets: Vec<Asset>,
     pub tokens: Vec<Token>,
+    pub jettons: Vec<Jetton>,
     pub proxies: Vec<Proxy>,
     pub endpoints: Vec<Endpoint>,
     /// Blocks between two looks at native balances.
@@ -183,6 +186,24 @@ pub struct Token {
     pub min_amount: Amount,
     /// The code that a token of Stellar must run.
     pub wasm_hash: Option<Hash>,
+    pub place: String,
+}
+
+/// A jetton of TON beyond those of the network's file.
+#[derive(Debug, Clone)]
+pub struct Jetton {
+    pub symbol: String,
+    /// As written, like the example: only the network's family knows its addresses.
+    pub master: String,
+    pub decimals: u8,
+    pub layout: Layout,
+    /// The hash of the wallets' code in the masterchain's library,
+    pub wallet_library: Option<String>,
+    /// or the code itself.
+    pub wallet_code: Option<String>,
+    pub example_owner: Option<String>,
+    pub example_wallet: Option<String>,
+    pub min_amount: Amount,
     pub place: String,
 }
 

@@ -9,6 +9,7 @@ use amn_core::confirmation::{Require, Tag, Tier};
 use amn_core::money::Amount;
 
 use super::endpoints::endpoint;
+use super::jettons::jetton;
 use super::problem::Place;
 use super::reader::Section;
 use super::secret::{SECRET_CHARACTERS_MIN, Secret, is_placeholder, weakness};
@@ -137,6 +138,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
     let tiers: Vec<_> = section.tables("tiers").into_iter().filter_map(tier).collect();
     let assets = section.tables("assets").into_iter().filter_map(|section| asset(section, file)).collect();
     let tokens = section.tables("tokens").into_iter().filter_map(|section| token(section, file)).collect();
+    let jettons = section.tables("jettons").into_iter().filter_map(|section| jetton(section, file)).collect();
     let proxies = section.tables("proxies").into_iter().filter_map(|section| proxy(section, file)).collect();
     let nodes = section.tables("endpoints");
     let given = nodes.len();
@@ -157,6 +159,7 @@ pub(super) fn network(mut section: Section<'_>, environment: Environment, file: 
         tiers: has_tiers.then_some(tiers),
         assets,
         tokens,
+        jettons,
         proxies,
         endpoints,
         balance_check,
@@ -283,7 +286,7 @@ fn asset(mut section: Section<'_>, file: &str) -> Option<Asset> {
     Some(Asset { code: code?, issuer: issuer?, contract: contract?, symbol: symbol?, min_amount, place })
 }
 
-fn symbol(section: &mut Section<'_>) -> Option<String> {
+pub(super) fn symbol(section: &mut Section<'_>) -> Option<String> {
     section.read("symbol", "1 to 20 printable characters", |text| {
         let printable = text.chars().all(|c| !c.is_control() && !c.is_whitespace());
         (printable && (1..=20).contains(&text.chars().count())).then(|| text.to_owned())
@@ -315,7 +318,7 @@ fn proxy(mut section: Section<'_>, file: &str) -> Option<Proxy> {
 }
 
 /// Only the shape: whether the family accepts it is asked when the network is put together.
-fn address(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+pub(super) fn address(section: &mut Section<'_>, key: &'static str) -> Option<String> {
     section.read(key, "an address; one that begins with 0x has 40 hexadecimal digits", |text| {
         let plain = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         let whole =

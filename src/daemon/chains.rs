@@ -54,8 +54,14 @@ impl Chains for Door {
         self.served(network)?.parse_reference(text)
     }
 
-    fn unpayable(&self, network: &NetworkId, address: &Address, reference: &Reference) -> Option<String> {
-        self.networks.get(network)?.unpayable(address, reference)
+    fn unpayable(
+        &self,
+        network: &NetworkId,
+        asset: &Asset,
+        address: &Address,
+        reference: &Reference,
+    ) -> Option<String> {
+        self.networks.get(network)?.unpayable(asset, address, reference)
     }
 
     fn attesters(&self, network: &NetworkId) -> u32 {

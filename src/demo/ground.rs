@@ -1,5 +1,6 @@
 //! What the demo stands on: its folder, its lock, an empty database, and the configuration of the daemon.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,7 +12,8 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use crate::embedded::Embedded;
 use crate::stage::StageError;
 use crate::stage::anvil::Anvil;
-use crate::stage::stellar::{Ledgers, NAME};
+use crate::stage::stellar::{self, Ledgers};
+use crate::stage::ton::{self, Face, Shards};
 
 /// The demo's own folder. Held alone while a demo runs: two would pull the database from under each other.
 #[derive(Debug)]
@@ -46,9 +48,9 @@ impl Folder {
         self.path.join("amn-scanner.toml")
     }
 
-    /// The file of the Stellar network.
-    pub fn stellar(&self) -> PathBuf {
-        self.path.join(format!("{NAME}.toml"))
+    /// The file of an invented network.
+    pub fn network(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.toml"))
     }
 
     pub fn log(&self) -> PathBuf {
@@ -85,9 +87,9 @@ impl Folder {
         write(&self.config(), text)
     }
 
-    /// Writes the file of the Stellar network, which the configuration names.
-    pub fn describe_stellar(&self, text: &str) -> Result<(), StageError> {
-        write(&self.stellar(), text)
+    /// Writes the file of an invented network, which the configuration names.
+    pub fn describe(&self, name: &str, text: &str) -> Result<(), StageError> {
+        write(&self.network(name), text)
     }
 }
 
@@ -113,11 +115,18 @@ pub async fn empty(database: &Embedded) -> Result<(), StageError> {
     db.close().await.map_err(failed)
 }
 
-/// What the daemon is told: one chain, two nodes of two operators, three confirmations, everything proven.
-pub fn config(folder: &Folder, port: u16, key: &str, chain: &Anvil, usdc: Address, ledgers: &Ledgers) -> String {
+/// What the daemon is told: one chain, two nodes of two operators, three confirmations, everything proven; and the two
+/// invented networks.
+pub fn config(
+    folder: &Folder,
+    port: u16,
+    key: &str,
+    chain: &Anvil,
+    usdc: Address,
+    ledgers: &Ledgers,
+    shards: &Shards,
+) -> String {
     let (url, ws) = (chain.url(), chain.ws_url());
-    let [east, west] = ledgers.urls();
-    let network = folder.stellar().display().to_string();
     // TOML reads these paths as they are, between apostrophes.
     let database = folder.database().display().to_string();
     format!(
@@ -165,25 +174,64 @@ url = "{url}"
 ws = "{ws}"
 operator = "south"
 
-# The other family. A closed ledger is final; whether it is the network's is shown by two operators that have it, and by
-# validators of two organisations that built on it.
-[networks.{NAME}]
-file = '{network}'
+{stellar}
+{ton}"#,
+        stellar = stellar(folder, ledgers),
+        ton = ton(folder, shards),
+    )
+}
+
+fn stellar(folder: &Folder, ledgers: &Ledgers) -> String {
+    let (name, file, [east, west]) = (stellar::NAME, folder.network(stellar::NAME), ledgers.urls());
+    format!(
+        r#"# Another family. A closed ledger is final; whether it is the network's is shown by two operators that have it, and
+# by validators of two organisations that built on it.
+[networks.{name}]
+file = '{file}'
 poll_ms = 200
 quiet_poll_ms = 0
 require = {{ inclusion = "proven", operators = 2, attestations = {ATTESTATIONS} }}
 
-[[networks.{NAME}.endpoints]]
+[[networks.{name}.endpoints]]
 name = "east"
 url = "{east}"
 operator = "east"
 
-[[networks.{NAME}.endpoints]]
+[[networks.{name}.endpoints]]
 name = "west"
 url = "{west}"
 operator = "west"
-"#
+"#,
+        file = file.display(),
     )
+}
+
+fn ton(folder: &Folder, shards: &Shards) -> String {
+    let (name, file) = (ton::NAME, folder.network(ton::NAME));
+    let mut text = format!(
+        r#"# And a third. What the masterchain holds is final; a payment is proven by the chain of its account, and two
+# operators must have it.
+[networks.{name}]
+file = '{file}'
+poll_ms = 200
+quiet_poll_ms = 0
+require = {{ confirmations = {TON_CONFIRMATIONS}, inclusion = "proven", operators = 2 }}
+"#,
+        file = file.display(),
+    );
+    for Face { name: endpoint, kind, operator, url } in shards.faces() {
+        let _ = write!(
+            text,
+            r#"
+[[networks.{name}.endpoints]]
+name = "{endpoint}"
+kind = "{kind}"
+url = "{url}"
+operator = "{operator}"
+"#
+        );
+    }
+    text
 }
 
 /// What the demo asks for before it believes.
@@ -191,3 +239,6 @@ pub const CONFIRMATIONS: u64 = 3;
 
 /// What it asks for on Stellar: organisations whose validators have built on the ledger.
 pub const ATTESTATIONS: u64 = 2;
+
+/// What it asks for on TON: masterchain blocks, that of the payment the first of them.
+pub const TON_CONFIRMATIONS: u64 = 2;

@@ -18,7 +18,8 @@ use crate::stage::anvil::Anvil;
 use crate::stage::contracts;
 use crate::stage::process::{Api, Daemon};
 use crate::stage::receiver::{Heard, Receiver};
-use crate::stage::stellar::{Ledgers, Money, NAME};
+use crate::stage::stellar::{self, Ledgers, Money};
+use crate::stage::ton::{self, Shards};
 
 /// The EVM node's network.
 const DEVNET: &str = "devnet";
@@ -37,6 +38,8 @@ pub enum Coin {
     Eth,
     /// On Stellar.
     Stellar(Money),
+    /// On TON.
+    Ton(ton::Money),
 }
 
 impl Coin {
@@ -45,13 +48,16 @@ impl Coin {
             Self::Usdc | Self::Stellar(Money::Usdc) => "USDC",
             Self::Eth => "ETH",
             Self::Stellar(Money::Xlm) => "XLM",
+            Self::Ton(ton::Money::Ton) => "TON",
+            Self::Ton(ton::Money::Usdt) => "USDT",
         }
     }
 
-    const fn decimals(self) -> u8 {
+    pub const fn decimals(self) -> u8 {
         match self {
-            Self::Usdc => 6,
+            Self::Usdc | Self::Ton(ton::Money::Usdt) => 6,
             Self::Eth => 18,
+            Self::Ton(ton::Money::Ton) => 9,
             Self::Stellar(_) => 7,
         }
     }
@@ -95,6 +101,7 @@ impl Order {
 fn whose(made: &Value) -> String {
     match made["reference"].as_str().map(|reference| reference.split_once(':').unwrap_or(("", reference))) {
         None => "at an address of this order alone".to_owned(),
+        Some(("text", value)) => format!("at a shared account, by comment {value}"),
         Some((kind, value)) => format!("at a shared account, by {kind} {value}"),
     }
 }
@@ -108,6 +115,8 @@ pub struct House {
     pub chain: Anvil,
     /// The Stellar network, beside the EVM node.
     pub ledgers: Ledgers,
+    /// And the TON network.
+    pub shards: Shards,
     pub daemon: Daemon,
     pub receiver: Receiver,
     /// What the shop's backend calls: a key of its tenant.
@@ -147,7 +156,8 @@ impl House {
         let (network, asset) = match coin {
             Coin::Usdc => (DEVNET, format!("eip155:31337/erc20:{}", self.usdc)),
             Coin::Eth => (DEVNET, "eip155:31337/slip44:60".to_owned()),
-            Coin::Stellar(money) => (NAME, self.ledgers.asset(money)),
+            Coin::Stellar(money) => (stellar::NAME, self.ledgers.asset(money)),
+            Coin::Ton(money) => (ton::NAME, self.shards.asset(money)),
         };
         let mut body = json!({"network": network, "asset": asset, "due": due.to_string(), "metadata": {"order": name}});
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
@@ -168,7 +178,7 @@ impl House {
     pub async fn pay(&mut self, no: No, amount: u128, why: &str) -> Result<String, StageError> {
         let (coin, to, name) = (self.order(no).coin, self.order(no).on_evm()?, self.order(no).name);
         let tx = match coin {
-            Coin::Stellar(_) => return Err(StageError("a wallet of another chain".into())),
+            Coin::Stellar(_) | Coin::Ton(_) => return Err(StageError("a wallet of another chain".into())),
             Coin::Usdc => self.chain.send(self.payer, self.usdc, &contracts::transfer(to, amount), 0).await?,
             Coin::Eth => self.chain.send(self.payer, to, &[], amount).await?,
         };

@@ -1,8 +1,8 @@
 //! The demo: from nothing to a moving picture. A real EVM node, a real Postgres, the daemon as a process, a backend
-//! that verifies signatures, an invented Stellar network; and a story in twelve acts that checks itself.
+//! that verifies signatures, invented Stellar and TON networks; and a story in fifteen acts that checks itself.
 //!
-//! Read on in `script` and `stellar` (what happens), `house` (how it is waited for), `timeline` (what is shown), `verdict` (whether
-//! it went as told).
+//! Read on in `script`, `stellar` and `ton` (what happens), `house` (how it is waited for), `timeline` (what is shown),
+//! `verdict` (whether it went as told).
 
 mod ground;
 mod house;
@@ -11,6 +11,7 @@ mod script;
 mod stellar;
 mod table;
 mod timeline;
+mod ton;
 mod verdict;
 mod words;
 
@@ -29,7 +30,8 @@ use crate::stage::anvil::{Anvil, Rules};
 use crate::stage::contracts;
 use crate::stage::process::{Api, Daemon};
 use crate::stage::receiver::Receiver;
-use crate::stage::stellar::Ledgers;
+use crate::stage::stellar::{Ledgers, NAME as STELLAR};
+use crate::stage::ton::{NAME as TON, Shards};
 use ground::Folder;
 use house::House;
 use timeline::{Actor, Ink, Mood, Timeline};
@@ -158,7 +160,7 @@ async fn story(
     }
     let (orders, seconds) = (house.orders.len(), began.elapsed().as_secs());
     let line = format!(
-        "\nAll as told: {orders} orders on 2 chains, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice."
+        "\nAll as told: {orders} orders on 3 chains, 2 reorgs, 1 crash in {seconds} s; nothing lost, nothing twice."
     );
     house.timeline.print(&ink.paint("32", &line));
     keep::where_next(house, folder, wishes);
@@ -188,9 +190,11 @@ async fn build(
     timeline.tell(Actor::Chain, Mood::Block, &what, "a real EVM node, ours to reorganise");
 
     let (port, key) = (free_port().await?, secret());
-    let ledgers = Ledgers::start(u64::try_from(SystemClock.now().millis()).unwrap_or_default()).await?;
-    folder.describe_stellar(ledgers.file())?;
-    folder.configure(&ground::config(folder, port, &key, &chain, usdc, &ledgers))?;
+    let now = u64::try_from(SystemClock.now().millis()).unwrap_or_default();
+    let (ledgers, shards) = (Ledgers::start(now).await?, Shards::start(now).await?);
+    folder.describe(STELLAR, ledgers.file())?;
+    folder.describe(TON, shards.file())?;
+    folder.configure(&ground::config(folder, port, &key, &chain, usdc, &ledgers, &shards))?;
     let operator = Api::new(format!("http://127.0.0.1:{port}"), &key)?;
     let began = Instant::now();
     let daemon = Daemon::start(&wishes.daemon, &folder.config(), &folder.log(), operator.clone()).await?;
@@ -210,6 +214,7 @@ async fn build(
     let mut house = House {
         chain,
         ledgers,
+        shards,
         daemon,
         receiver,
         shop,

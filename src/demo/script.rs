@@ -29,7 +29,8 @@ pub async fn play(house: &mut House) -> Result<(), StageError> {
     dropped(house).await?;
     moved(house).await?;
     crash(house).await?;
-    super::stellar::play(house).await
+    super::stellar::play(house).await?;
+    super::ton::play(house).await
 }
 
 async fn exactly(house: &mut House) -> Result<(), StageError> {

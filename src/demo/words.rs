@@ -43,7 +43,8 @@ pub fn meaning(body: &Value) -> (Mood, String) {
                 return (Mood::Waits, format!("final; {count} of {asked} organisations built on it"));
             }
             let count = newest["confirmations"].as_u64().unwrap_or(0);
-            return (Mood::Waits, format!("seen, not believed yet: {count} of {CONFIRMATIONS} blocks"));
+            let asked = body["policy"]["confirmations"].as_u64().unwrap_or(CONFIRMATIONS);
+            return (Mood::Waits, format!("seen, not believed yet: {count} of {asked} blocks"));
         }
         "payment.confirmed" => {
             let (inclusion, operators) = (text(&evidence["inclusion"]), &evidence["operators"]);

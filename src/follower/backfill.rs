@@ -4,7 +4,7 @@ use amn_core::block::{Block, BlockRef, Height};
 use amn_core::contract::ContractWatch;
 use amn_core::engine::Input;
 use amn_core::id::IntentId;
-use amn_core::source::{ChainSource, Position, SourceError, Watch};
+use amn_core::source::{ChainSource, Position, SourceError};
 use tracing::info;
 
 use super::{Follower, Trouble};
@@ -23,7 +23,7 @@ impl<S: ChainSource> Follower<S> {
         let Some((first, tip)) = first.zip(self.known.as_ref().and_then(|k| k.tip)) else {
             return Ok(false);
         };
-        let mut watch = Watch::new(self.watch.version);
+        let mut watch = self.parts.source.new_watch(self.watch.version);
         for new in &heard {
             if let Some(raw) = (self.parts.raw)(&new.contract) {
                 watch.insert_contract(&raw, &new.patterns);

@@ -176,6 +176,7 @@ mod tests {
                 block_time_ms,
                 rewind_operators: 1,
                 instant_finality: false,
+                vouched_singly: false,
             };
             let rhythm = Rhythm::suiting(&facts, Duration::from_millis(usual_ms));
             (rhythm.belled.as_millis(), rhythm.quiet.unwrap().as_millis())

@@ -14,6 +14,7 @@ impl Served {
         let height = match &self.kind {
             Kind::Evm(_) => evm::head_of(endpoint).await?,
             Kind::Soroban(_) => soroban::head_of(endpoint).await?,
+            Kind::Ton(source) => source.head_of(endpoint).await?.0,
         };
         endpoint.report_head(height);
         Ok(height)
@@ -24,6 +25,7 @@ impl Served {
         match &self.kind {
             Kind::Evm(_) => evm::hash_at(endpoint, height).await,
             Kind::Soroban(_) => soroban::hash_at(endpoint, height).await,
+            Kind::Ton(source) => source.hash_at(endpoint, height).await,
         }
     }
 
@@ -31,15 +33,15 @@ impl Served {
     pub async fn waits(&self, tx: TxHash) -> Result<bool, RpcError> {
         match &self.kind {
             Kind::Evm(_) => evm::waits(&self.pool, tx).await,
-            // Nodes of this family show nothing that is not in a ledger.
-            Kind::Soroban(_) => Ok(false),
+            // Nodes of these families show nothing that is not in a block.
+            Kind::Soroban(_) | Kind::Ton(_) => Ok(false),
         }
     }
 
     /// Whose validators built on the block of a transfer, by name, as far as nodes show it now.
     pub async fn attested_by(&self, of: TransferId, block: BlockRef) -> Vec<String> {
         match &self.kind {
-            Kind::Evm(_) => Vec::new(),
+            Kind::Evm(_) | Kind::Ton(_) => Vec::new(),
             Kind::Soroban(source) => {
                 // Who cannot be asked shows nobody: what was counted before stands in the ledger.
                 drop(source.prove(&[(of, block)]).await);
@@ -53,6 +55,7 @@ impl Served {
         match self.source() {
             Source::Evm(source) => source.explain(tx).await,
             Source::Soroban(source) => soroban::explain(&self.pool, &source, tx).await,
+            Source::Ton(source) => source.find(tx).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use amn_core::block::NetworkId;
 use amn_rpc::config::{BreakerSettings, JSON_RPC};
-use amn_rpc::{EndpointConfig, Secret};
+use amn_rpc::{Announcing, EndpointConfig, Secret};
 
 use crate::config;
 
@@ -25,8 +25,9 @@ pub(super) fn refuse_foreign(id: &NetworkId, network: &config::Network, spoken: 
 }
 
 /// Those that are asked for the chain's head and all that follows.
-pub(super) fn asked(network: &config::Network) -> Vec<EndpointConfig> {
-    network.endpoints.iter().filter(|of| !of.is_lake()).map(endpoint).collect()
+pub(super) fn asked(network: &config::Network, announcing: Announcing) -> Vec<EndpointConfig> {
+    let nodes = network.endpoints.iter().filter(|of| !of.is_lake());
+    nodes.map(|of| EndpointConfig { announcing, ..endpoint(of) }).collect()
 }
 
 /// Those that hold history and nothing else, in the order in which they are asked.

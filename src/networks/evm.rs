@@ -21,6 +21,9 @@ pub(super) fn read(id: &NetworkId, network: &config::Network, file: &str, text: 
     if let Some(asset) = network.assets.first() {
         return Err(format!("{}: assets are Stellar's; an EVM network's are its tokens", asset.place));
     }
+    if let Some(jetton) = network.jettons.first() {
+        return Err(format!("{}: jettons are TON's; an EVM network's are its tokens", jetton.place));
+    }
     let mut tokens = Vec::new();
     for token in &network.tokens {
         if token.wasm_hash.is_some() {

@@ -4,12 +4,14 @@ use amn_core::block::NetworkId;
 use amn_core::confirmation::Require;
 use amn_core::network::SharedFacts;
 use amn_evm::networks::EvmNetwork;
-use amn_rpc::{EndpointConfig, Pool, PoolSettings};
+use amn_rpc::{Announcing, EndpointConfig, Pool, PoolSettings};
 use amn_soroban::lake::Lake;
 use amn_soroban::networks::SorobanNetwork;
 use amn_soroban::source::SorobanSource;
+use amn_ton::networks::TonNetwork;
+use amn_ton::source::TonSource;
 
-use super::{Kind, evm, soroban};
+use super::{Kind, evm, soroban, ton};
 use crate::config;
 
 /// A network as its file and the configuration say, before any node is known.
@@ -17,6 +19,7 @@ use crate::config;
 pub(super) enum AsRead {
     Evm(Box<EvmNetwork>),
     Soroban(Box<SorobanNetwork>),
+    Ton(Box<TonNetwork>),
 }
 
 impl AsRead {
@@ -39,6 +42,8 @@ impl AsRead {
         // A file says on what kind of chain it is; one that says nothing readable is refused by EVM's reader, by line.
         if soroban::speaks_of(&text) {
             soroban::read(id, network, &shown, &text).map(|network| Self::Soroban(Box::new(network)))
+        } else if ton::speaks_of(&text) {
+            ton::read(id, network, &shown, &text).map(|network| Self::Ton(Box::new(network)))
         } else {
             evm::read(id, network, &shown, &text).map(|network| Self::Evm(Box::new(network)))
         }
@@ -48,6 +53,7 @@ impl AsRead {
         match self {
             Self::Evm(network) => &network.facts,
             Self::Soroban(network) => &network.facts,
+            Self::Ton(network) => &network.facts,
         }
     }
 
@@ -55,6 +61,7 @@ impl AsRead {
         match self {
             Self::Evm(network) => network.facts = facts,
             Self::Soroban(network) => network.facts = facts,
+            Self::Ton(network) => network.facts = facts,
         }
     }
 
@@ -63,6 +70,15 @@ impl AsRead {
         match self {
             Self::Evm(_) => evm::ENDPOINT_KINDS,
             Self::Soroban(_) => soroban::ENDPOINT_KINDS,
+            Self::Ton(_) => ton::ENDPOINT_KINDS,
+        }
+    }
+
+    /// How its endpoints are asked to announce heads.
+    pub(super) const fn announcing(&self) -> Announcing {
+        match self {
+            Self::Evm(_) | Self::Soroban(_) => Announcing::HEADS,
+            Self::Ton(_) => ton::ANNOUNCING,
         }
     }
 
@@ -86,13 +102,14 @@ impl AsRead {
                 let lakes = lakes.into_iter().map(open).collect::<Result<_, _>>()?;
                 Ok(Kind::Soroban(SorobanSource::new(pool.clone(), *network).with_lakes(lakes)))
             }
+            Self::Ton(network) => Ok(Kind::Ton(TonSource::new(pool.clone(), *network))),
         }
     }
 
     /// How many organisations may attest a block.
     pub(super) fn attesters(&self) -> u32 {
         match self {
-            Self::Evm(_) => 0,
+            Self::Evm(_) | Self::Ton(_) => 0,
             Self::Soroban(network) => u32::try_from(network.organisations.count()).unwrap_or(u32::MAX),
         }
     }
@@ -101,7 +118,8 @@ impl AsRead {
 pub(super) fn all_shipped() -> impl Iterator<Item = (&'static str, (&'static str, &'static str))> {
     let of = |family, (name, text): &(&'static str, &'static str)| (*name, (family, *text));
     let evm = amn_evm::networks::SHIPPED.iter().map(move |one| of("evm", one));
-    evm.chain(amn_soroban::networks::SHIPPED.iter().map(move |one| of("soroban", one)))
+    let soroban = amn_soroban::networks::SHIPPED.iter().map(move |one| of("soroban", one));
+    evm.chain(soroban).chain(amn_ton::networks::SHIPPED.iter().map(move |one| of("ton", one)))
 }
 
 /// The family of a network we ship, and its file's text.

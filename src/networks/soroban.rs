@@ -45,6 +45,9 @@ pub(super) fn read(
     if let Some(proxy) = network.proxies.first() {
         return Err(format!("{}: payment proxies are for EVM networks", proxy.place));
     }
+    if let Some(jetton) = network.jettons.first() {
+        return Err(format!("{}: jettons are TON's; a Stellar network's are its assets and tokens", jetton.place));
+    }
     if network.balance_check.is_some() {
         return Err("balance_check is for EVM networks: on Stellar every arrival is in the ledger itself".to_owned());
     }

@@ -2,15 +2,17 @@
 
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
 use amn_core::money::Amount;
-use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch};
+use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion};
 use amn_evm::source::EvmSource;
 use amn_soroban::source::SorobanSource;
+use amn_ton::source::TonSource;
 
 /// What reads a network.
 #[derive(Debug)]
 pub enum Source {
     Evm(Box<EvmSource>),
     Soroban(Box<SorobanSource>),
+    Ton(Box<TonSource>),
 }
 
 /// The same question to whichever family it is.
@@ -19,11 +21,16 @@ macro_rules! asked {
         match $self {
             Self::Evm($source) => $question,
             Self::Soroban($source) => $question,
+            Self::Ton($source) => $question,
         }
     };
 }
 
 impl ChainSource for Source {
+    fn new_watch(&self, version: WatchVersion) -> Watch {
+        asked!(self, source => source.new_watch(version))
+    }
+
     async fn probe(&self) -> Result<Identity, SourceError> {
         asked!(self, source => source.probe().await)
     }

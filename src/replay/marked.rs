@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amn_core::block::{Address, Block, BlockRef, Evidence, Header, Height, Operator, TransferId};
 use amn_core::money::Amount;
-use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch};
+use amn_core::source::{ChainSource, Head, Identity, Position, Segment, SourceError, Voucher, Watch, WatchVersion};
 use amn_rpc::Recorder;
 
 /// Another source, and the tape that is being recorded of it, if one is.
@@ -22,6 +22,10 @@ impl<S> Marked<S> {
 }
 
 impl<S: ChainSource> ChainSource for Marked<S> {
+    fn new_watch(&self, version: WatchVersion) -> Watch {
+        self.source.new_watch(version)
+    }
+
     async fn probe(&self) -> Result<Identity, SourceError> {
         self.source.probe().await
     }

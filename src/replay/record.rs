@@ -281,9 +281,10 @@ impl Recording {
             created_at: OffsetDateTime,
         }
         let rows: Vec<Row> = sqlx::query_as(
-            // Who owns an address of Stellar alone has said so: left out, it would be given a number when it is played.
+            // Who owns an address of Stellar or TON alone has said so: left out, it would be given a reference when it
+            // is played.
             "select i.id, i.tenant_id, i.asset_id, i.address,
-              coalesce(i.reference, case when n.family = 'soroban' then 'none' end) as reference, i.due::text as due, i.tolerance::text as tolerance,
+              coalesce(i.reference, case when n.family in ('soroban', 'ton') then 'none' end) as reference, i.due::text as due, i.tolerance::text as tolerance,
               i.expires_at, i.require, i.metadata, i.created_at
             from amn.intent i
             join amn.network n on n.id = i.network_id

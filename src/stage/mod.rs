@@ -3,9 +3,11 @@
 
 pub mod anvil;
 pub mod contracts;
+pub mod outage;
 pub mod process;
 pub mod receiver;
 pub mod stellar;
+pub mod ton;
 
 /// What went wrong behind the scenes, in words for the person at the terminal.
 #[derive(Debug, thiserror::Error)]

@@ -66,6 +66,18 @@ impl Daemon {
         Ok(status.code())
     }
 
+    /// What `explain` says of a transaction, an address or an id: the command, run as a person would.
+    pub async fn explain(&self, subject: &str) -> Result<Value, StageError> {
+        let mut command = command(&self.binary);
+        command.arg("--config").arg(&self.config).args(["--json", "explain", subject]).stdin(Stdio::null());
+        let answer = command.output().await.map_err(|error| StageError::because("explain does not start", error))?;
+        let said = String::from_utf8_lossy(&answer.stdout);
+        serde_json::from_str(&said).map_err(|error| {
+            let also = String::from_utf8_lossy(&answer.stderr);
+            StageError(format!("explain {subject}: {}: {error}: {said}{also}", answer.status))
+        })
+    }
+
     /// Whether the process is gone.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
@@ -102,12 +114,7 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, StageError> 
     let file = std::fs::OpenOptions::new().create(true).append(true).open(log);
     let file = file.map_err(|error| StageError::because(&log.display().to_string(), error))?;
     let again = file.try_clone().map_err(|error| StageError::because("the log", error))?;
-    let mut command = Command::new(binary);
-    // What this machine sets for a daemon of its own is not meant for the play's.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AMN_")) {
-        command.env_remove(name);
-    }
-    command
+    command(binary)
         .args(["run", "--config"])
         .arg(config)
         .stdin(Stdio::null())
@@ -116,6 +123,16 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> Result<Child, StageError> 
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| StageError::because("the daemon does not start", error))
+}
+
+/// The binary, which is told nothing but its arguments.
+fn command(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    // What this machine sets for a daemon of its own is not meant for the play's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"AMN_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 impl Api {

@@ -14,7 +14,8 @@ use super::row::moment;
 /// What is to tell payments of an intent apart. The database knows the words; none is a reference of any family.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Wish {
-    /// As is usual at such an address: Stellar's accounts are shared, everything else is the intent's alone.
+    /// As is usual at such an address: Stellar's accounts and TON's addresses are shared, everything else is the
+    /// intent's alone.
     #[default]
     Usual,
     /// One that no intent at this address ever had.

@@ -96,13 +96,13 @@ async fn held(script: &[Step], kills: usize, seed: u64) -> Run {
             chain: &play.chain,
             gate: &play.gate,
             token: play.token,
-            api: play.daemon.api().clone(),
+            api: play.house.daemon.api().clone(),
             cast: &cast,
         };
         let killing = async {
             for _ in 0..due {
                 let after = soon(&mut dice, KILL_WITHIN_MS);
-                while_sending += usize::from(crash(&mut play.daemon, &play.db.pool, after).await);
+                while_sending += usize::from(crash(&mut play.house.daemon, &play.house.db.pool, after).await);
             }
         };
         tokio::join!(hands.act(step), killing);
@@ -118,12 +118,17 @@ async fn going_on(script: &[Step], kills: usize, seed: u64) -> Run {
     let cast = Cast::of(&play, i64::try_from(script.len()).unwrap()).await;
     let mut dice = StdRng::seed_from_u64(seed);
     let mut while_sending = 0;
-    let hands =
-        Hands { chain: &play.chain, gate: &play.gate, token: play.token, api: play.daemon.api().clone(), cast: &cast };
+    let hands = Hands {
+        chain: &play.chain,
+        gate: &play.gate,
+        token: play.token,
+        api: play.house.daemon.api().clone(),
+        cast: &cast,
+    };
     let killing = async {
         for _ in 0..kills {
             let after = soon(&mut dice, KILL_WITHIN_MS * 3);
-            while_sending += usize::from(crash(&mut play.daemon, &play.db.pool, after).await);
+            while_sending += usize::from(crash(&mut play.house.daemon, &play.house.db.pool, after).await);
         }
     };
     let acting = async {

@@ -28,9 +28,11 @@ async fn the_demo_goes_as_told() {
     let run = tokio::time::timeout(WITHIN, run).await.expect("the demo ends").unwrap();
     let (shown, said) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{}\n{shown}\n{said}", run.status);
-    assert!(shown.contains("All as told: 13 orders on 2 chains"), "{shown}");
+    assert!(shown.contains("All as told: 16 orders on 3 chains"), "{shown}");
     let attested = shown.matches("proven, 2 operators, 2 attestations: ship it").count();
     assert_eq!(attested, 3, "by memo, by muxed address, to a contract: {shown}");
+    let listed = shown.matches("of a jetton that is not listed").count();
+    assert_eq!(listed, 1, "why the fake jetton is refused: {shown}");
     assert!(!shown.contains('\x1b'), "a pipe gets no colours");
     let too_wide: Vec<&str> = shown.lines().filter(|line| line.chars().count() > 110 && !line.contains('/')).collect();
     assert!(too_wide.is_empty(), "{too_wide:#?}");

@@ -26,5 +26,6 @@ mod real_blocks;
 mod start_again;
 mod stellar;
 mod support;
+mod ton;
 mod torture;
 mod two_daemons;

@@ -223,6 +223,7 @@ impl NetworkFile {
                 block_time_ms: self.block_time_ms.get(),
                 rewind_operators: self.rewind_operators.get(),
                 instant_finality: false,
+                vouched_singly: false,
             }),
             chain_id,
             codec: self.codec,

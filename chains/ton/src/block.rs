@@ -126,13 +126,26 @@ impl ShardBlock {
         Ok(cells)
     }
 
+    /// The same as bags, one for each transaction, as a node hands them over.
+    #[cfg(feature = "testkit")]
+    pub fn bags(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BlockError> {
+        Ok(Self::cells(bytes)?.iter().map(tycho_types::boc::Boc::encode).collect())
+    }
+
     /// Whether an account belongs into this block's shard.
     #[must_use]
     pub fn holds(&self, account: &Account) -> bool {
-        let shard = ShardIdent::new(i32::from(self.name.workchain), self.name.shard);
+        self.name.holds(account)
+    }
+}
+
+impl BlockName {
+    /// Whether an account belongs into this block's shard.
+    #[must_use]
+    pub fn holds(&self, account: &Account) -> bool {
+        let shard = ShardIdent::new(i32::from(self.workchain), self.shard);
         shard.is_some_and(|shard| {
-            account.workchain == self.name.workchain
-                && shard.contains_account(&tycho_types::cell::HashBytes(account.id))
+            account.workchain == self.workchain && shard.contains_account(&tycho_types::cell::HashBytes(account.id))
         })
     }
 }

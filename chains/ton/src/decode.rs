@@ -34,6 +34,8 @@ pub struct Jetton {
     pub master: Account,
     pub form: WalletForm,
     pub listed: Listed,
+    /// An owner whose wallet the master is asked for, to compare it with the one that follows from the form.
+    pub example: Account,
 }
 
 /// What is money on one network.

@@ -12,6 +12,7 @@ pub mod evidence;
 pub mod jetton;
 pub mod networks;
 pub mod reference;
+pub mod source;
 pub mod transaction;
 
 #[cfg(feature = "testkit")]

@@ -65,7 +65,11 @@ pub fn parse(text: &str) -> Result<Parsed, ReferenceError> {
     let fits = |bytes: &Vec<u8>| (1..=TEXT_MAX).contains(&bytes.len());
     match kind {
         "text" => Some(composed(value.as_bytes())).filter(fits).map(Parsed::Text).ok_or_else(wrong),
-        "text-hex" => unhex(value).map(|bytes| composed(&bytes)).filter(fits).map(Parsed::Text).ok_or_else(wrong),
+        "text-hex" => {
+            // A comment that begins with this byte is a binary one: this text could never come.
+            let bytes = unhex(value).map(|bytes| composed(&bytes)).filter(|bytes| bytes.first() != Some(&BINARY));
+            bytes.filter(fits).map(Parsed::Text).ok_or_else(wrong)
+        }
         "bin" => unhex(value).filter(fits).map(Parsed::Binary).ok_or_else(wrong),
         // One number, one spelling: no sign, no leading zero.
         "query" => {
@@ -174,7 +178,7 @@ mod tests {
             ("text:Cafe\u{301}", "text:Caf\u{e9}"),
             ("text:two\nlines", "text-hex:74776f0a6c696e6573"),
             ("text-hex:6f6b", "text:ok"),
-            ("text-hex:FF", "text-hex:ff"),
+            ("text-hex:FE", "text-hex:fe"),
             ("bin:ABcd", "bin:abcd"),
             ("query:1", "query:1"),
             ("query:18446744073709551615", "query:18446744073709551615"),
@@ -197,6 +201,7 @@ mod tests {
             &long,
             "text-hex:abc",
             "text-hex:",
+            "text-hex:ff01",
             "bin:",
             "bin:xy",
             "query:",

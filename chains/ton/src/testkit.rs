@@ -1,10 +1,25 @@
 //! Invented lives of accounts: transactions with true hashes, each standing on the one before it.
 
+mod answer;
+mod block;
+mod fault;
+mod getter;
+mod history;
 mod letter;
+mod node;
+pub mod sandbox;
+mod shape;
+mod streaming;
+mod view;
 
+pub use block::shard_block;
+pub use fault::Fault;
+pub use getter::Minter;
+pub use history::{Block, Committed, History, Id, Kept, MASTERCHAIN};
 pub use letter::{
     Letter, Payload, binary, comment, encrypted, for_contract, internal_transfer, notification, order, text,
 };
+pub use node::{Asked, Node, Reply, Script, Traffic};
 
 use amn_core::block::Hash;
 use tycho_types::boc::Boc;
@@ -13,12 +28,17 @@ use tycho_types::dict::Dict;
 use tycho_types::models::{
     AccountStatus, AccountStatusChange, ActionPhase, BouncePhase, ComputePhase, ComputePhaseSkipReason, CreditPhase,
     CurrencyCollection, ExecutedBouncePhase, ExecutedComputePhase, HashUpdate, NoFundsBouncePhase, OrdinaryTxInfo,
-    SkippedComputePhase, StorageUsedShort, Transaction, TxInfo,
+    SkippedComputePhase, StoragePhase, StorageUsedShort, TickTock, TickTockTxInfo, Transaction, TxInfo,
 };
 use tycho_types::num::{Tokens, Uint15, VarUint56};
 
 use crate::address::Account;
 use crate::transaction::Link;
+
+/// How much later each message happens than the one before: a block's worth, as the network counts.
+const LT_OF_A_MESSAGE: u64 = 1_000_000;
+/// The network's own transactions of one block stand close together.
+const LT_OF_A_STRIKE: u64 = 1;
 
 /// How far an account gets with a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,13 +82,37 @@ pub struct Life {
     pub account: Account,
     pub last: Option<Link>,
     lt: u64,
+    now: u32,
 }
 
 impl Life {
     /// An account that nothing has happened to yet.
     #[must_use]
     pub const fn of(account: Account) -> Self {
-        Self { account, last: None, lt: 1_000_000 }
+        Self { account, last: None, lt: 1_000_000, now: 1_760_000_000 }
+    }
+
+    /// What happens next happens after this logical time, in this second.
+    pub fn wait_until(&mut self, lt: u64, now: u32) {
+        self.lt = self.lt.max(lt);
+        self.now = now;
+    }
+
+    /// The network's own clock starts the account: a tick, or a tock.
+    pub fn strike(&mut self, kind: TickTock) -> Made {
+        let info = TxInfo::TickTock(TickTockTxInfo {
+            kind,
+            storage_phase: StoragePhase {
+                storage_fees_collected: Tokens::ZERO,
+                storage_fees_due: None,
+                status_change: AccountStatusChange::Unchanged,
+            },
+            compute_phase: executed(0),
+            action_phase: Some(acted(true)),
+            aborted: false,
+            destroyed: false,
+        });
+        self.commit(None, lazy(&info), 0, AccountStatus::Active, LT_OF_A_STRIKE)
     }
 
     /// The account receives a message and ends up so.
@@ -94,14 +138,22 @@ impl Life {
     }
 
     fn happen(&mut self, message: Option<Cell>, outcome: Outcome, sent: u16, ends: AccountStatus) -> Made {
-        self.lt += 1_000_000;
+        let info = match outcome {
+            Outcome::Undescribed => undescribed(),
+            outcome => lazy(&TxInfo::Ordinary(described(outcome))),
+        };
+        self.commit(message, info, sent, ends, LT_OF_A_MESSAGE)
+    }
+
+    fn commit(&mut self, message: Option<Cell>, info: Lazy<TxInfo>, sent: u16, ends: AccountStatus, lt: u64) -> Made {
+        self.lt += lt;
         let before = self.last.unwrap_or(Link { lt: 0, hash: Hash([0; 32]) });
         let mut made = Transaction {
             account: HashBytes(self.account.id),
             lt: self.lt,
             prev_trans_hash: HashBytes(before.hash.0),
             prev_trans_lt: before.lt,
-            now: 1_760_000_000,
+            now: self.now,
             out_msg_count: Uint15::new(sent),
             orig_status: AccountStatus::Active,
             end_status: ends,
@@ -109,11 +161,7 @@ impl Life {
             out_msgs: Dict::new(),
             total_fees: CurrencyCollection::new(1_000),
             state_update: lazy(&HashUpdate { old: HashBytes([1; 32]), new: HashBytes([2; 32]) }),
-            info: if outcome == Outcome::Undescribed {
-                undescribed()
-            } else {
-                lazy(&TxInfo::Ordinary(described(outcome)))
-            },
+            info,
         };
         for index in 0..sent {
             let key = Uint15::new(index);

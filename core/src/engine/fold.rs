@@ -140,7 +140,7 @@ impl Fold {
             // is checked too, because a branch where nothing was found proves nothing about ours.
             return self.alarm("rescan_on_other_branch", format!("{} {}", at.height, at.hash));
         }
-        let floor = self.state.headers.linked_down_to();
+        let floor = self.state.headers.linked_down_to().filter(|_| !self.state.facts.vouched_singly);
         let before: BTreeSet<DepositId> = self.state.deposits.keys().copied().collect();
         self.rescan = true;
         for block in blocks {

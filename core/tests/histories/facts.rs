@@ -49,6 +49,7 @@ pub fn network(name: &str, instant_finality: bool) -> Arc<Facts> {
         block_time_ms: 12_000,
         rewind_operators: 2,
         instant_finality,
+        vouched_singly: false,
     })
 }
 

@@ -199,6 +199,28 @@ fn whoever_vouches_above_a_listed_gap_says_nothing_of_what_is_below_it() {
 }
 
 #[test]
+fn where_no_hash_covers_what_a_block_holds_whoever_has_a_later_one_says_nothing_of_a_payment_read_again() {
+    for vouched_singly in [false, true] {
+        let two = Policy { require: Require { operators: Some(2), ..Require::default() }, tiers: vec![] };
+        let mut stage = Stage::new(two, &PLAIN);
+        let facts = (*stage.state().facts).clone();
+        stage.world.state.facts = std::sync::Arc::new(amn_core::network::Facts { vouched_singly, ..facts });
+        stage.world.watch.0 += 1;
+        let new = stage.world.ask(&Ask { address: "N6", ..PLAIN });
+        stage.pay("N6", 100);
+        stage.read_stale();
+        stage.blocks(1);
+        let (from, to) = stage.state().intents[&new].backfill.unwrap();
+        let mut blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
+        blocks.iter_mut().for_each(|block| block.evidence.operators.clear());
+        let through = blocks.last().unwrap().header.at;
+        stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
+        let expected: &[&str] = if vouched_singly { &["detected"] } else { &["detected", "confirmed"] };
+        assert_eq!(stage.heard(), expected);
+    }
+}
+
+#[test]
 fn proof_that_comes_late_settles_when_it_comes() {
     let require = Require { inclusion: Some(Inclusion::Proven), ..Require::default() };
     let mut stage = Stage::new(Policy { require, tiers: vec![] }, &PLAIN);

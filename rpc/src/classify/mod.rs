@@ -114,7 +114,8 @@ fn meaning(refusal: &Refusal<'_>) -> RpcError {
         // The words of a refusal weigh more than its status, its bare code weighs less.
         (Some(means), _) if row.is_some_and(|row| !row.says.is_empty()) => means,
         (_, 401 | 403) => Means::Credentials,
-        (_, 413) => Means::Split,
+        // Too long a body, or an address: of REST, where the question is in it.
+        (_, 413 | 414 | 431) => Means::Split,
         (_, 503) if refusal.retry_after.is_some() => Means::Rate,
         (Some(means), _) => means,
         (None, _) => Means::TryOther,
@@ -138,7 +139,9 @@ fn meaning(refusal: &Refusal<'_>) -> RpcError {
             RpcError::Rejected { code: refusal.code.unwrap_or_default(), message: shorten(refusal.message) }
         }
         Means::TryOther => {
-            let slow = ["timeout", "timed out", "exceeded processing limit"].iter().any(|said| words.contains(said));
+            let slow = ["timeout", "timed out", "deadline exceeded", "exceeded processing limit"]
+                .iter()
+                .any(|said| words.contains(said));
             let timed_out = slow || refusal.status == 504;
             RpcError::TryOther { timed_out, detail: text() }
         }

@@ -98,6 +98,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["queue limit"], Means::Rate),
     // Stores of files, with a status of 503.
     says(&["reduce your request rate"], Means::Rate),
+    // A TON node that is behind words it as if the block were gone.
+    says(&["possibly out of sync"], Means::NotYet),
     // History that is gone. Above what is not there yet, whose words are wider.
     says(&["missing trie node"], Means::Pruned),
     says(&["pruned"], Means::Pruned),
@@ -106,6 +108,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["state is not available"], Means::Pruned),
     says(&["archive"], Means::Pruned),
     says(&["not in db"], Means::Pruned),
+    // What a TON node that has not kept everything says in place of that, and who has not got there either.
+    says(&["cannot locate transaction"], Means::Pruned),
     code(4444, Means::Pruned),
     // Not there yet.
     says(&["header not found"], Means::NotYet),
@@ -153,6 +157,7 @@ pub(super) const ROWS: &[Row] = &[
     says(&["no backend is currently healthy"], Means::TryOther),
     says(&["timeout"], Means::TryOther),
     says(&["timed out"], Means::TryOther),
+    says(&["deadline exceeded"], Means::TryOther),
     // A Stellar node that gave up on the question, with the code that others say "not found" by.
     says(&["exceeded processing limit"], Means::TryOther),
     says(&["temporary internal error"], Means::TryOther),

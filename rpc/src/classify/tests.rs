@@ -264,3 +264,53 @@ fn the_words_of_ton_and_stellar_nodes_are_known_too() {
     assert_eq!(of(-32600, "limit must not exceed 200"), RpcError::Split { hint: None });
     assert!(matches!(of(-32601, "method not found"), RpcError::Unsupported(_)));
 }
+
+/// The three APIs of TON, as they word what they refuse: status, body, and what is to be done.
+#[test]
+fn the_refusals_of_ton_apis_say_what_to_do() {
+    let of = |status: u16, body: &str| {
+        let http = http::Reply { status, retry_after: None, body: Bytes::copy_from_slice(body.as_bytes()) };
+        rest("blocks", &http, true).map_or("an answer", |error| error.class())
+    };
+    let v2 = |status: u16, why: &str| {
+        of(status, &serde_json::json!({ "ok": false, "error": why, "code": status }).to_string())
+    };
+    assert_eq!(of(429, r#"{"ok": false, "result": "Ratelimit exceed", "code": 429}"#), "cool_down");
+    assert_eq!(of(200, r#"{"ok": false, "result": "Ratelimit exceed", "code": 429}"#), "cool_down");
+    let gone = "LITE_SERVER_UNKNOWN: cannot compute block with specified transaction: cannot find block (0,f9e03a9b2a3b7b46) lt=29652249000001: lt not in db";
+    let place = "LITE_SERVER_UNKNOWN: cannot locate transaction in block with specified logical time";
+    let load = "LITE_SERVER_UNKNOWN: unable to load block (0,8000000000000000,39631700):28 with specified transaction: not in db";
+    for status in [200, 500, 542] {
+        for why in [gone, place, load] {
+            assert_eq!(v2(status, why), "pruned", "{status} {why}");
+        }
+        let behind = "LITE_SERVER_NOTREADY: block (-1,8000000000000000,9) is not in db (possibly out of sync: shard_client_seqno=7 ls_seqno=8)";
+        for why in [behind, "LITE_SERVER_UNKNOWN: ltdb: block not found", "LITE_SERVER_NOTREADY: not in sync"] {
+            assert_eq!(v2(status, why), "not_yet", "{status} {why}");
+        }
+    }
+    assert_eq!(v2(504, "LITE_SERVER_NETWORK: timeout for adnl query query"), "timed_out");
+    assert_eq!(v2(500, "LITE_SERVER_NETWORK: timeout for adnl query query"), "timed_out");
+    assert_eq!(v2(504, "liteserver did not answer"), "timed_out");
+    assert_eq!(v2(500, "Received exception: KeyError"), "try_other");
+    assert_eq!(v2(542, "unsupported stack entry"), "try_other");
+    assert_eq!(v2(409, "the account is of another type"), "try_other");
+    assert_eq!(v2(422, "Value error, incorrect address"), "rejected");
+    assert_eq!(of(404, r#"{"error":"masterchain block 5 not found"}"#), "not_yet");
+    assert_eq!(of(422, r#"{"error":"limit is not allowed: 1001 > 1000"}"#), "rejected");
+    assert_eq!(of(500, r#"{"error":"timeout: context deadline exceeded"}"#), "timed_out");
+    assert_eq!(of(500, r#"{"error":"context deadline exceeded"}"#), "timed_out");
+    assert_eq!(of(500, r#"{"error":"failed to connect to database"}"#), "try_other");
+    assert_eq!(of(429, r#"{"error":"rate limit: free tier"}"#), "cool_down");
+    assert_eq!(of(404, r#"{"error":"entity not found"}"#), "not_yet");
+    assert_eq!(of(404, r#"{"error":"not found","error_code":1}"#), "not_yet");
+    assert_eq!(of(400, r#"{"error":"can't decode address"}"#), "rejected");
+    assert_eq!(of(401, r#"{"error":"illegal base64 data in token"}"#), "credentials");
+    assert_eq!(of(501, r#"{"error":"not implemented"}"#), "unsupported");
+    for status in [413, 414, 431] {
+        assert_eq!(of(status, "<html>"), "split");
+    }
+    assert_eq!(of(502, "<html>"), "try_other");
+    assert_eq!(of(200, r#"{"ok":true,"result":{"last":{"seqno":9}}}"#), "an answer");
+    assert_eq!(of(200, r#"{"transactions":[],"address_book":{}}"#), "an answer");
+}

@@ -47,6 +47,15 @@ pub async fn check(served: &Served, endpoint: &Endpoint, now: Timestamp) -> Foun
             asker.limits();
             return Found { lines: asker.lines, is_ours };
         }
+        Kind::Ton(source) => {
+            let mut asker = Asker::new(served, endpoint, source.network().clone());
+            let name = asker.name.clone();
+            let bell = Box::pin(line::bell(served, endpoint, &name));
+            let (is_ours, rung) = futures_util::future::join(Box::pin(asker.all(source, now)), bell).await;
+            asker.limits();
+            asker.lines.0.extend(rung.0);
+            return Found { lines: asker.lines, is_ours };
+        }
     };
     let mut asker = Asker::new(served, endpoint, network);
     let name = asker.name.clone();

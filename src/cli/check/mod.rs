@@ -9,6 +9,7 @@ mod head;
 mod line;
 mod stellar;
 mod together;
+mod ton;
 
 use std::process::ExitCode;
 
@@ -154,6 +155,7 @@ pub async fn run(config: &Config, screen: &Screen) -> ExitCode {
         }
         together::check(served, &served_well, &mut lines).await;
         stellar::lakes(served, &mut lines).await;
+        ton::network(served, &mut lines).await;
         stellar::listeners(served, &mut lines);
     }
     if let Some(database) = database {

@@ -259,6 +259,7 @@ fn facts(id: &str, chain: &str) -> Facts {
         block_time_ms: 2_000,
         rewind_operators: 2,
         instant_finality: false,
+        vouched_singly: false,
     }
 }
 
@@ -299,7 +300,7 @@ impl Chains for Invented {
         Ok(Address::new(format!("0x{:032x}{index:08x}", xpub.len())))
     }
 
-    fn unpayable(&self, _: &NetworkId, _: &Address, _: &Reference) -> Option<String> {
+    fn unpayable(&self, _: &NetworkId, _: &Asset, _: &Address, _: &Reference) -> Option<String> {
         None
     }
 

@@ -3,20 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use amn_core::block::NetworkId;
-use amn_rpc::install_crypto;
-use amn_scanner::api::AppState;
 use amn_scanner::clock::SeededIds;
-use amn_scanner::config::Config;
-use amn_scanner::daemon::{Door, guard_policy};
-use amn_scanner::networks::Networks;
-use amn_scanner::outbox::guard::Guard;
-use amn_scanner::store;
 use amn_soroban::address::{Place, muxed};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::real::{Bad, Real};
 use super::stand::{Answer, OPERATOR, Stand};
 
 const XLM: &str = "stellar:testnet/slip44:148";
@@ -37,45 +30,27 @@ operator = "b"
 url = "http://127.0.0.1:9"
 "#;
 
-fn networks() -> Arc<Networks> {
-    install_crypto();
-    let config = Config::parse("stellar.toml", CONFIG, std::iter::empty()).unwrap();
-    Arc::new(Networks::build(&config).unwrap())
-}
+const REAL: Real = Real {
+    network: "stellar-testnet",
+    config: CONFIG,
+    terms: || {
+        json!({
+            "tenant": "seller", "network": "stellar-testnet", "asset": XLM, "due": "25500000",
+            "address": SHOP.spell().as_str(),
+        })
+    },
+};
 
-fn real(state: &mut AppState) {
-    let config = Config::parse("stellar.toml", CONFIG, std::iter::empty()).unwrap();
-    let guard = Guard::new(guard_policy(&config));
-    state.chains = Arc::new(Door::new(state.pool.clone(), networks(), guard, state.clock.clone()));
-}
-
-/// A stand on the real test network, with nothing covered yet.
 async fn stand() -> Stand {
-    let stand = Stand::with(real).await;
-    let networks = networks();
-    let served = networks.get(&NetworkId::new("stellar-testnet")).unwrap();
-    store::network::register(stand.pool(), served.family(), &served.facts, None).await.unwrap();
-    stand
-}
-
-fn asked(more: Value) -> Value {
-    let mut body = json!({
-        "tenant": "seller", "network": "stellar-testnet", "asset": XLM, "due": "25500000",
-        "address": SHOP.spell().as_str(),
-    });
-    let Value::Object(more) = more else { panic!("terms are an object: {more}") };
-    body.as_object_mut().unwrap().extend(more);
-    body
+    REAL.stand().await
 }
 
 async fn create(stand: &Stand, more: Value) -> Answer {
-    stand.post("/v1/intents").key(OPERATOR).json(&asked(more)).send().await
+    REAL.create(stand, more).await
 }
 
 async fn made(stand: &Stand, more: Value) -> Value {
-    let answer = create(stand, more).await;
-    assert_eq!(answer.status, 201, "{}", answer.text);
-    answer.body
+    REAL.made(stand, more).await
 }
 
 fn number(intent: &Value) -> u64 {
@@ -130,7 +105,7 @@ async fn of_many_intents_at_once_on_one_account_no_two_share_a_number_and_neithe
     let pool = stand.pool().clone();
     let again = Stand::with(|state| {
         state.pool = pool;
-        real(state);
+        REAL.set(state);
         state.ids = Arc::new(SeededIds::new(8, state.clock.now()));
     })
     .await;
@@ -223,8 +198,7 @@ async fn an_account_may_be_an_intents_alone_when_it_says_so() {
     }
 }
 
-/// What is asked for besides, what is said of it, and at which field.
-fn bad() -> Vec<(&'static str, Value, u16, &'static str, &'static str, &'static str)> {
+fn bad() -> Vec<Bad> {
     let escrow = ESCROW.spell();
     let secret = "SBIVCUKRKFIVCUKRKFIVCUKRKFIVCUKRKFIVCUKRKFIVCUKRKFIVCRI4";
     vec![
@@ -331,39 +305,13 @@ fn bad() -> Vec<(&'static str, Value, u16, &'static str, &'static str, &'static 
 
 #[tokio::test]
 async fn bad_input_is_refused_by_field_and_a_secret_is_not_repeated() {
-    let stand = stand().await;
-    let table = include_str!("../../../docs/BAD-INPUT.md");
-    let mut missing = String::new();
-    for (case, more, status, code, field, said) in bad() {
-        let answer = create(&stand, more).await;
-        assert_eq!((answer.status, answer.code()), (status, code), "{case}: {}", answer.text);
-        let error = &answer.body["errors"][0];
-        assert_eq!(error["field"], field, "{case}: {}", answer.text);
-        assert!(error["message"].as_str().unwrap().contains(said), "{case}: {}", answer.text);
-        assert!(!answer.text.contains("SBIVCUKR"), "{case}: {}", answer.text);
-        let row = format!("| {case} | {status} `{code}` | {field}: {said}");
-        if !table.contains(&row) {
-            missing = format!("{missing}{row} |\n");
-        }
-    }
-    let count: i64 = sqlx::query_scalar("select count(*) from amn.intent").fetch_one(stand.pool()).await.unwrap();
-    assert_eq!(count, 0, "nothing was made of them");
-    assert!(missing.is_empty(), "docs/BAD-INPUT.md lacks these rows:\n{missing}");
+    REAL.refuses(&stand().await, bad()).await;
 }
 
 #[tokio::test]
 async fn what_comes_by_sql_is_held_to_the_same() {
     let stand = stand().await;
-    let refused = async |address: &str, reference: Option<&str>| {
-        let asked = sqlx::query("select amn.create_intent('seller', 'stellar-testnet', $1, 1, $2, $3)")
-            .bind(XLM)
-            .bind(address)
-            .bind(reference)
-            .execute(stand.pool())
-            .await;
-        // What is not refused has no code.
-        asked.map_or_else(|e| e.as_database_error().unwrap().code().unwrap().into_owned(), |_| String::new())
-    };
+    let refused = async |address: &str, reference: Option<&str>| REAL.refused_by_sql(&stand, address, reference).await;
     let (shop, escrow) = (SHOP.spell(), ESCROW.spell());
     assert_eq!(refused(&muxed(SHOP, 7), None).await, "AMN03");
     assert_eq!(refused("GABC", None).await, "AMN03");

@@ -4,8 +4,6 @@
 //! The liar is asked first of three, last of three, or is one of two. The others are honest. It lies to the end; as one
 //! of two it gives in at last. `docs/LIES-STELLAR.md` lists what came of it; the suite holds the page to what happens.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -17,37 +15,15 @@ use amn_soroban::testkit::{Fault, History, Node, Tx, muxed};
 
 use super::ground::{self, ESCROW, PAYER, SHOP, WHOLE};
 use super::scene::{StellarScene, endpoint};
+use crate::support::liars::{self, Came, Stand, alone};
 
 const PAGE: &str = include_str!("../../../docs/LIES-STELLAR.md");
-
-/// Stories told at once: twice the processors, because each waits for its own servers half of the time.
-const AT_ONCE: usize = 4;
 
 /// A step of the chain in the time of the machine.
 const STEP: Duration = Duration::from_secs(5);
 
 /// Past the time for which a liar is left out of all questions.
 const DISTRUST_PASSES: Duration = Duration::from_mins(11);
-
-/// Where the liar stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Stand {
-    FirstOfThree,
-    LastOfThree,
-    OneOfTwo,
-}
-
-impl Stand {
-    const ALL: [Self; 3] = [Self::FirstOfThree, Self::LastOfThree, Self::OneOfTwo];
-}
-
-/// What came of a lie.
-#[derive(Debug)]
-struct Came {
-    told: String,
-    /// What must not be; empty where all is well.
-    wrong: Vec<String>,
-}
 
 /// Payments of a ledger in which every lie finds something to change. In which order a ledger has its transactions
 /// follows from their hashes, and so from the amounts.
@@ -221,41 +197,12 @@ impl Play {
         }
     }
 
-    /// What ops see: who is distrusted and why; else alarms; else what `networks` shows of the liar.
-    fn told(&self) -> String {
-        let mut words = Vec::new();
-        for endpoint in self.scene.pool.endpoints() {
-            let health = endpoint.health();
-            if let Some(reason) = &health.distrusted {
-                words.push(format!("{}distrusted: {reason}", if health.operator == "a" { "" } else { "HONEST " }));
-            }
-        }
-        for line in self.scene.log.text().lines().filter(|line| line.contains("alarm: ")) {
-            let kind = line.split("alarm: ").nth(1).unwrap_or_default().split_whitespace().next().unwrap_or_default();
-            let word = format!("alarm `{kind}`");
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        if words.is_empty() {
-            let liar = self.scene.pool.endpoints().iter().find(|endpoint| endpoint.name() == "a").unwrap().health();
-            words.extend(liar.last_error.map(|error| format!("`networks`: {error}")));
-        }
-        if words.is_empty()
-            && let Outcome::Waiting(why) = &self.last
-        {
-            words.push(format!("alarm `waiting_for_source`: {why}"));
-        }
-        words.dedup();
-        words.join("; ")
-    }
-
     async fn end(mut self, lie: &'static Tamper, honest: &[Row]) -> Came {
         self.look(honest, false).await;
         if let Some((reason, detail)) = self.scene.db.halted().await {
             self.wrong.push(format!("halted: {reason}: {detail}"));
         }
-        let mut told = self.told();
+        let mut told = liars::told(&self.scene.pool, &self.scene.log, &self.last);
         if self.stand == Stand::OneOfTwo {
             // It gives in, and its time of distrust passes.
             self.liar.heal();
@@ -304,17 +251,6 @@ async fn play(lie: &'static Tamper, stand: Stand, honest: &[Row]) -> Came {
     play.end(lie, honest).await
 }
 
-/// One story on a thread of its own, with its own time and log. A panic is a finding.
-fn alone<T>(story: impl Future<Output = T>) -> Result<T, String> {
-    let told = std::panic::AssertUnwindSafe(|| {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story)
-    });
-    std::panic::catch_unwind(told).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
-    })
-}
-
 #[test]
 fn no_changed_ledger_is_credited_and_ops_hear_of_each_as_the_page_says() {
     let only = std::env::var("AMN_LIE").ok();
@@ -322,43 +258,17 @@ fn no_changed_ledger_is_credited_and_ops_hear_of_each_as_the_page_says() {
         tamper::ALL.iter().filter(|lie| only.as_deref().is_none_or(|only| lie.name.starts_with(only))).collect();
     assert!(only.is_some() || lies.len() >= 30, "{}", lies.len());
     let honest = alone(honest()).unwrap();
-    let todo: Vec<(usize, Stand)> = (0..lies.len()).flat_map(|at| Stand::ALL.map(|stand| (at, stand))).collect();
-    let todo = Mutex::new(todo.into_iter().rev().collect::<Vec<_>>());
-    let came: Mutex<BTreeMap<(usize, Stand), Came>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                loop {
-                    let Some((at, stand)) = todo.lock().unwrap().pop() else { return };
-                    let one = alone(play(lies[at], stand, &honest));
-                    let one = one.unwrap_or_else(|panic| Came { told: String::new(), wrong: vec![panic] });
-                    came.lock().unwrap().insert((at, stand), one);
-                }
-            });
-        }
-    });
-    let came = came.into_inner().unwrap();
-    let (mut missing, mut wrong) = (String::new(), String::new());
-    for (at, lie) in lies.iter().enumerate() {
+    let came = liars::all(lies.len(), |at, stand| alone(play(lies[at], stand, &honest)));
+    let begins = |lie: &&Tamper| {
         let must = match lie.must {
             Must::Refused(name) => format!("refused: `{name}`"),
             Must::Disowned(by) => format!("another ledger: {by}"),
             Must::Harmless(why) => format!("harmless: {why}"),
         };
-        let mut row = format!("| `{}` | {must} |", lie.name);
-        for stand in Stand::ALL {
-            let came = &came[&(at, stand)];
-            let _ = write!(row, " {} |", shortened(&came.told));
-            for what in &came.wrong {
-                let _ = writeln!(wrong, "{} {stand:?}: {what}", lie.name);
-            }
-        }
-        if !PAGE.contains(&row) {
-            let _ = writeln!(missing, "{row}");
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}\n\nrows that differ:\n{missing}");
-    assert!(missing.is_empty(), "docs/LIES-STELLAR.md lacks these rows:\n{missing}");
+        (lie.name, format!("| `{}` | {must} |", lie.name))
+    };
+    let rows: Vec<_> = lies.iter().map(begins).collect();
+    liars::hold(("docs/LIES-STELLAR.md", PAGE), &rows, &came, shortened);
 }
 
 /// Hashes and keys, which say nothing to a reader, as `0x…` and `G…`.

@@ -66,7 +66,8 @@ impl Tip {
     }
 
     async fn confirmed(&mut self, what: &str) {
-        self.scene.reaches(self.tip().into()).await;
+        let tip = self.tip();
+        self.scene.reaches(tip.into()).await;
         self.scene.catch_up().await;
         let events = self.scene.db.events(self.intent).await;
         assert_eq!(events, ["payment.detected", "payment.confirmed"], "{what}: {}", self.scene.log.text());
@@ -283,7 +284,8 @@ async fn a_payment_is_confirmed_in_the_look_that_reads_the_second_organisation_h
     let mut tip = Tip::asking(r#"{ inclusion = "proven", operators = 2, attestations = 2 }"#).await;
     let pay = Tx::of(PAYER).memo(Memo::Id(1)).pay(plain(SHOP), &Asset::Native, WHOLE);
     tip.nodes[0].history().close(&[pay]);
-    tip.scene.reaches(tip.tip().into()).await;
+    let newest = tip.tip();
+    tip.scene.reaches(newest.into()).await;
     let mut told = Vec::new();
     // Within one interval of everything that is asked at intervals.
     for _ in 0..2 {

@@ -37,6 +37,7 @@ pub fn facts(id: &str, require: Require) -> SharedFacts {
         block_time_ms: BLOCK_MS.unsigned_abs(),
         rewind_operators: 2,
         instant_finality: false,
+        vouched_singly: false,
     })
 }
 

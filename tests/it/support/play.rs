@@ -1,5 +1,6 @@
 //! A play on a live chain: anvil behind a gate, a token, the daemon in a process of its own, and a receiver.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,11 +12,10 @@ use amn_scanner::stage::process::{Api, Daemon};
 use amn_scanner::stage::receiver::Receiver;
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::database::Database;
 use super::gate::Gate;
+use super::household::{Household, Ways};
 
 /// The key that the configuration of a play names.
 pub const KEY: &str = "operator-key-of-the-plays-0123456789-abcdefghij";
@@ -29,8 +29,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub struct Play {
     pub chain: Anvil,
     pub gate: Gate,
-    pub daemon: Daemon,
-    pub receiver: Receiver,
+    pub house: Household,
     pub token: Address,
     /// Another token of the list.
     pub other_token: Address,
@@ -39,8 +38,20 @@ pub struct Play {
     pub payer: Address,
     /// Counts up, so that every intent has an address of its own.
     next: AtomicU64,
-    pub db: Database,
-    pub dir: TempDir,
+}
+
+impl Deref for Play {
+    type Target = Household;
+
+    fn deref(&self) -> &Household {
+        &self.house
+    }
+}
+
+impl DerefMut for Play {
+    fn deref_mut(&mut self) -> &mut Household {
+        &mut self.house
+    }
 }
 
 /// What a play may change of the usual configuration.
@@ -80,7 +91,6 @@ impl Play {
     }
 
     pub async fn with(setting: Setting) -> Self {
-        let db = Database::fresh().await;
         let chain = Anvil::start_at(free_port().await, setting.rules).await.unwrap();
         let payer = chain.account(0).await.unwrap();
         let deploy = async |code: Vec<u8>| chain.deploy(payer, &code).await.unwrap();
@@ -94,26 +104,8 @@ impl Play {
         }
         chain.mine(1).await.unwrap();
         let gate = Gate::before(chain.url()).await;
-        let (receiver, serve) = Receiver::bind().await.unwrap();
-        tokio::spawn(serve);
-        let dir = TempDir::new().unwrap();
-        let config = dir.path().join("amn-scanner.toml");
-        let port = free_port().await;
-        let text = format!(
+        let lines = format!(
             r#"
-            environment = "development"
-            [server]
-            listen = "127.0.0.1:{port}"
-            [database]
-            url = "{db}"
-            max_connections = 8
-            [log]
-            filter = "info,amn_scanner=debug"
-            [webhooks]
-            allow_insecure_webhooks = true
-            {webhooks}
-            [auth]
-            operator_key = "{KEY}"
             [networks.devnet]
             poll_ms = 50
             quiet_poll_ms = {quiet}
@@ -144,27 +136,18 @@ impl Play {
             name = "beta"
             url = "{beta}"
             operator = "beta"
-            {rest}
             "#,
-            db = db.url,
             quiet = setting.quiet_poll_ms,
-            webhooks = setting.webhooks,
             require = setting.require,
             network = setting.network,
             alpha = gate.url("alpha"),
             beta = gate.url("beta"),
             ws = chain.ws_url(),
-            rest = setting.rest
         );
-        std::fs::write(&config, text).unwrap();
-        let daemon = start(&config, &dir.path().join("daemon.log"), port).await;
-        let url = receiver.url();
-        let url = setting.receiver_url.map_or(url.clone(), |through| through(&url));
-        let secret = daemon.api().endpoint(Some("seller"), &url).await.unwrap();
-        receiver.trust(&secret);
+        let Setting { webhooks, rest, receiver_url, .. } = setting;
+        let house = Household::with(Ways { webhooks, rest, receiver_url }, |_| lines).await;
         let next = AtomicU64::new(1);
-        let play =
-            Self { chain, gate, daemon, receiver, token, other_token, erc20_proxy, eth_proxy, payer, next, db, dir };
+        let play = Self { chain, gate, house, token, other_token, erc20_proxy, eth_proxy, payer, next };
         play.caught_up().await;
         play
     }
@@ -206,12 +189,6 @@ impl Play {
     pub fn fresh(&self) -> Address {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         Address::left_padding_from(&(0xa000_0000 + number).to_be_bytes())
-    }
-
-    /// The intent as it stands.
-    pub async fn now(&self, intent: &Value) -> Value {
-        let id = intent["id"].as_str().unwrap();
-        self.daemon.api().get(&format!("/v1/intents/{id}")).await.unwrap()
     }
 
     /// What a person or the backend asks of an intent or a deposit.
@@ -269,12 +246,7 @@ impl Play {
     /// Waits until the daemon has caught up and nothing waits to be delivered.
     pub async fn quiet(&self) {
         self.caught_up().await;
-        self.wait("something is not delivered", async || {
-            let pending: i64 =
-                sqlx::query_scalar("select count(*) from amn.delivery").fetch_one(&self.db.pool).await.unwrap();
-            pending == 0
-        })
-        .await;
+        self.delivered().await;
     }
 
     /// Whether everything that the chain's newest block means has been decided.
@@ -303,21 +275,6 @@ impl Play {
                 && row.get::<i64, _>("operators") >= 2
                 && !row.get::<bool, _>("owed")
         })
-    }
-
-    /// Polls until it holds; what is wrong is told with the daemon's last words.
-    pub async fn wait(&self, trouble: &str, holds: impl AsyncFn() -> bool) {
-        wait_until(trouble, holds, || self.log()).await;
-    }
-
-    /// The bodies of an intent's events as delivered, each once, in order of their sequence.
-    pub fn bodies(&self, intent: &Value) -> Vec<Value> {
-        told_of(&self.receiver, intent)
-    }
-
-    /// The events of an intent as delivered, each once, in order of their sequence.
-    pub fn told(&self, intent: &Value) -> Vec<String> {
-        self.bodies(intent).iter().map(|body| body["event"].as_str().unwrap().to_owned()).collect()
     }
 
     /// The bodies of the events that belong to no intent.
@@ -355,10 +312,6 @@ impl Play {
             sum += now["received"].as_str().unwrap().parse::<u128>().unwrap();
         }
         assert_eq!(sum, self.balance(Some(self.token), shared).await);
-    }
-
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("daemon.log")).unwrap_or_default()
     }
 }
 

@@ -218,6 +218,7 @@ impl NetworkFile {
                 block_time_ms: self.block_time_ms.get(),
                 rewind_operators: self.rewind_operators.get(),
                 instant_finality: true,
+                vouched_singly: false,
             }),
             passphrase: self.passphrase.clone(),
             network_id,

@@ -106,7 +106,9 @@ impl JettonEntry {
             native: false,
         };
         let listed = Listed::of(&asset);
-        Ok((asset, Jetton { master, form, listed }))
+        // Any owner will do, and the master is one.
+        let example = self.example_owner.as_deref().map(account).transpose()?.unwrap_or(master);
+        Ok((asset, Jetton { master, form, listed, example }))
     }
 
     fn form(&self) -> Result<WalletForm, Problem> {
@@ -171,6 +173,7 @@ impl NetworkFile {
                 block_time_ms: self.block_time_ms.get(),
                 rewind_operators: self.rewind_operators.get(),
                 instant_finality: true,
+                vouched_singly: true,
             }),
             global_id,
             realm,

@@ -1,5 +1,7 @@
 //! Broken and hostile bags by the thousand: an error or a named contradiction, never a panic, never money.
 
+use std::time::Duration;
+
 use amn_core::block::Block;
 use amn_core::source::Watch;
 use amn_ton::address::Account;
@@ -12,6 +14,7 @@ use amn_ton::transaction::{Link, Transaction};
 use tycho_types::boc::Boc;
 use tycho_types::cell::{Cell, CellBuilder};
 
+use crate::breaking::{affordable, dice, measured, mutate, peak};
 use crate::support::*;
 
 /// How many are broken in a usual run; `AMN_MUTATIONS` says otherwise.
@@ -19,57 +22,6 @@ const MUTATIONS: u64 = 10_000;
 
 /// How many in `./soak`.
 const MUTATIONS_FULL: u64 = 200_000;
-
-/// Memory that reading may take for each byte: an empty cell is three bytes with the reference to it, and 80 in memory.
-const MEMORY_PER_BYTE: usize = 30;
-
-/// What the smallest bag needs whatever its size.
-const LEAST: usize = 8 << 10;
-
-/// What a piece of work answers, and the most memory it held at once.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let mut answer = None;
-    let counted = allocation_counter::measure(|| answer = Some(work()));
-    (answer.unwrap(), usize::try_from(counted.bytes_max).unwrap())
-}
-
-/// A small deterministic generator, so that a failure is found again.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % below.max(1)
-    }
-}
-
-/// One to three small changes. A checksum is taken off first, or hardly any would be read beyond it.
-fn mutate(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    if out[4] & 0x40 != 0 && dice.roll(10) > 0 {
-        out[4] &= !0x40;
-        out.truncate(out.len() - 4);
-    }
-    for _ in 0..=dice.roll(2) {
-        // The head of a bag is a few bytes among many and says the most.
-        let at = if dice.roll(5) == 0 { dice.roll(out.len().min(24)) } else { dice.roll(out.len()) };
-        match dice.roll(12) {
-            0 => out.truncate(at),
-            1 => drop(out.splice(at..(at + 1 + dice.roll(8)).min(out.len()), [])),
-            2 => {
-                let doubled = out[at..(at + 1 + dice.roll(40)).min(out.len())].to_vec();
-                drop(out.splice(at..at, doubled));
-            }
-            3 => out[at] = 0xff,
-            _ if at < out.len() => out[at] ^= 1 << dice.roll(8),
-            _ => {}
-        }
-        if out.len() < 5 {
-            break;
-        }
-    }
-    out
-}
 
 /// An honest bag to be broken.
 struct Victim {
@@ -144,26 +96,30 @@ struct Run {
     linked: u64,
     /// Bytes of memory for one byte of a bag, at most.
     dearest: usize,
+    /// Of one whole way, from bytes to what is found.
+    slowest: Duration,
 }
 
 /// Breaks transactions, and looks at each that nothing false is believed and that it costs no more than it may.
 fn break_transactions(rounds: u64) -> Run {
-    let seed: u64 = std::env::var("AMN_SEED").map_or(0, |text| text.parse().unwrap());
     let reader = Reader::new();
     let victims = victims(&reader);
-    let mut run = Run { rounds, honest: victims.len(), read: 0, linked: 0, dearest: 0 };
+    let mut run = Run { rounds, honest: victims.len(), read: 0, linked: 0, dearest: 0, slowest: Duration::ZERO };
     for round in 0..rounds {
-        let mut dice = Dice(round ^ (seed << 32));
+        let mut dice = dice(round);
         let victim = &victims[dice.roll(victims.len())];
         let bytes = mutate(&victim.bytes, &mut dice);
-        let said = format!("seed {seed}, round {round}, {} bytes", bytes.len());
-        let (outcome, held) = peak(|| Transaction::decode(victim.account.workchain, &bytes));
-        assert!(held <= MEMORY_PER_BYTE * bytes.len() + LEAST, "{said}: {held} bytes to read it");
-        run.dearest = run.dearest.max(held / bytes.len().max(1));
-        let Ok(transaction) = outcome else { continue };
-        run.read += 1;
+        let said = format!("round {round}, {} bytes", bytes.len());
+        let (outcome, reading) = measured(|| Transaction::decode(victim.account.workchain, &bytes));
         // Whatever it says, it is worked through; and it is the honest one, or no node gets it believed.
-        let block = reader.found(transaction);
+        let (block, finding) = measured(|| outcome.ok().map(|transaction| reader.found(transaction)));
+        for cost in [reading, finding] {
+            assert!(affordable(cost, bytes.len()), "{said}: {} bytes of memory, {:?} of CPU", cost.memory, cost.time);
+        }
+        run.dearest = run.dearest.max(reading.memory / bytes.len().max(1));
+        run.slowest = run.slowest.max(reading.time + finding.time);
+        let Some(block) = block else { continue };
+        run.read += 1;
         let mut descent = Descent::begin(victim.account, victim.at, None).unwrap().unwrap();
         if descent.take(&bytes).is_ok() {
             run.linked += 1;
@@ -179,8 +135,8 @@ fn thousands_of_broken_transactions_make_no_panic_no_money_that_is_false_and_no_
     let run = break_transactions(std::env::var("AMN_MUTATIONS").map_or(MUTATIONS, |text| text.parse().unwrap()));
     println!(
         "{} broken transactions of {} honest ones: {} still read, {} still the same; at most {} bytes of memory for each \
-         byte",
-        run.rounds, run.honest, run.read, run.linked, run.dearest
+         byte, {:?} of CPU",
+        run.rounds, run.honest, run.read, run.linked, run.dearest, run.slowest
     );
 }
 
@@ -194,30 +150,14 @@ fn soak_ton_transactions_broken_two_hundred_thousand_times() {
     }
     let run = break_transactions(MUTATIONS_FULL);
     println!(
-        "figure: broken TON transactions: {} tried, {} still read, {} still the same, 0 panics, 0 false credits; memory at \
-         most {} bytes for each byte read",
-        run.rounds, run.read, run.linked, run.dearest
+        "figure: broken TON transactions: {} tried, {} still read, {} still the same, 0 panics, 0 false credits; at most \
+         {} bytes of memory for each byte read, and {:.1} ms of CPU for one",
+        run.rounds,
+        run.read,
+        run.linked,
+        run.dearest,
+        run.slowest.as_secs_f64() * 1_000.0
     );
-}
-
-#[test]
-fn broken_blocks_are_refused_or_read_and_never_panic() {
-    let rounds = std::env::var("AMN_MUTATIONS").map_or(MUTATIONS, |text| text.parse().unwrap()) / 100;
-    let victims: Vec<_> = BLOCKS.into_iter().filter_map(real).collect();
-    if victims.is_empty() {
-        return;
-    }
-    let mut read = 0;
-    for round in 0..rounds {
-        let mut dice = Dice(round);
-        let honest = &victims[dice.roll(victims.len())];
-        let bytes = mutate(honest, &mut dice);
-        if let Ok(block) = ShardBlock::decode(&bytes) {
-            read += 1;
-            drop(decode::block(&down_to_one(), &Wallets::default(), &watch([SHOP]), header(), &block.transactions));
-        }
-    }
-    println!("{rounds} broken blocks: {read} still read");
 }
 
 /// A bag by hand: so many cells, each with this in it and these references.

@@ -1,0 +1,246 @@
+//! Whose transactions we look for, and where we stand in the chain of each.
+//!
+//! Of an owner we know his address alone; where else his money arrives, the wallets of the jettons on the allow-list,
+//! is worked out here, once for each owner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use amn_core::block::Hash;
+use amn_core::source::Watch;
+
+use crate::address::Account;
+use crate::decode::{Registry, Wallets};
+use crate::evidence::Cursor;
+
+/// Accounts that are followed one by one: as many as one question for their heads may name. Beyond, whole blocks are
+/// read.
+pub(crate) const FOLLOWED_MAX: usize = 1_000;
+
+/// Cursors that are kept where blocks are read whole: those of accounts that were paid last. Each is 74 bytes of every
+/// decision.
+const CURSORS_MAX: usize = 1_000;
+
+/// The checkpoint's entry for cursors, and for transactions that were told before a second operator had them.
+const CURSORS: &str = "accounts";
+const TOLD: &str = "told";
+
+/// Every owner that was ever asked about, and the wallets that follow. It grows: reading a block once more, all of them
+/// are looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    wallets: Arc<Wallets>,
+    of: BTreeMap<Account, Vec<Account>>,
+    /// The watch that was worked through last, and how many addresses it had.
+    seen: Option<(u64, usize)>,
+}
+
+/// Whose transactions a stretch is read for.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) wallets: Arc<Wallets>,
+    /// Owners and wallets, in order, while they are few enough to be followed one by one.
+    pub(crate) accounts: Option<Arc<BTreeSet<Account>>>,
+    everything: bool,
+}
+
+impl Owners {
+    /// The accounts of a watch.
+    pub(crate) fn of(&mut self, registry: &Registry, watch: &Watch) -> Followed {
+        let addresses = watch.addresses();
+        if let Some(addresses) = addresses {
+            let seen = (watch.version.0, addresses.len());
+            if self.seen != Some(seen) || addresses.len() <= FOLLOWED_MAX {
+                self.add(registry, addresses.iter().filter_map(|raw| Account::of_raw(raw)));
+                self.seen = Some(seen);
+            }
+        }
+        let accounts = addresses.filter(|addresses| addresses.len() <= FOLLOWED_MAX).and_then(|addresses| {
+            let owners = addresses.iter().filter_map(|raw| Account::of_raw(raw));
+            let mut accounts = BTreeSet::new();
+            for owner in owners {
+                accounts.insert(owner);
+                accounts.extend(self.of.get(&owner).into_iter().flatten());
+                if accounts.len() > FOLLOWED_MAX {
+                    return None;
+                }
+            }
+            Some(Arc::new(accounts))
+        });
+        Followed { wallets: self.wallets.clone(), accounts, everything: addresses.is_none() }
+    }
+
+    fn add(&mut self, registry: &Registry, owners: impl Iterator<Item = Account>) {
+        for owner in owners {
+            if !self.of.contains_key(&owner) {
+                let own = Wallets::of(registry, [owner]);
+                self.of.insert(owner, own.accounts().copied().collect());
+                Arc::make_mut(&mut self.wallets).add(registry, owner);
+            }
+        }
+    }
+
+    /// Some of the accounts of a watch, by turns: the `turn`-th owner and his wallets, and those that follow.
+    pub(crate) fn some(&self, watch: &Watch, turn: usize, count: usize) -> Vec<Account> {
+        let Some(addresses) = watch.addresses().filter(|addresses| !addresses.is_empty()) else { return Vec::new() };
+        // A look takes one owner while his wallets are asked about one by one.
+        let owners = addresses.iter().cycle().skip(turn % addresses.len()).filter_map(|raw| Account::of_raw(raw));
+        let mut some = Vec::new();
+        for owner in owners.take(addresses.len()) {
+            some.push(owner);
+            some.extend(self.of.get(&owner).into_iter().flatten());
+            if some.len() >= count {
+                break;
+            }
+        }
+        some
+    }
+
+    /// Whether any watch was seen yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
+    /// Whether an account is one of ours, now or before.
+    pub(crate) fn has(&self, account: &Account) -> bool {
+        self.of.contains_key(account) || self.wallets.get(account).is_some()
+    }
+}
+
+impl Followed {
+    /// Whether what happens to an account concerns this watch.
+    pub(crate) fn has(&self, watch: &Watch, account: &Account) -> bool {
+        match &self.accounts {
+            Some(accounts) => accounts.contains(account),
+            None if self.everything => self.wallets.get(account).is_some() || watch.tokens(&account.raw()),
+            None => {
+                let owner = self.wallets.get(account).map_or(*account, |wallet| wallet.owner);
+                watch.tokens(&owner.raw()) || watch.tokens(&account.raw())
+            }
+        }
+    }
+
+    pub(crate) const fn is_everything(&self) -> bool {
+        self.everything
+    }
+}
+
+/// Where we stand in the chain of each account, as a segment's checkpoint carries it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cursors {
+    of: BTreeMap<Account, Cursor>,
+    /// Transactions that were told on one operator's word, so that their account's cursor still stands below them.
+    pub(crate) told: BTreeSet<Hash>,
+}
+
+impl Cursors {
+    /// Reads a checkpoint. One that was never written by us says nothing: then each account begins anew.
+    pub(crate) fn read(checkpoint: &[(String, Vec<u8>)]) -> Self {
+        let entry = |name: &str| checkpoint.iter().find(|(key, _)| key == name).map_or(&[][..], |(_, bytes)| bytes);
+        let of = entry(CURSORS).as_chunks::<74>().0.iter().filter_map(|packed| {
+            let (account, cursor) = packed.split_at_checked(33)?;
+            Some((Account::of_raw(account)?, Cursor::of_bytes(cursor)?))
+        });
+        let told = entry(TOLD).as_chunks::<32>().0.iter().map(|hash| Hash(*hash));
+        Self { of: of.collect(), told: told.collect() }
+    }
+
+    pub(crate) fn write(&self) -> Vec<(String, Vec<u8>)> {
+        let mut cursors = Vec::with_capacity(self.of.len().saturating_mul(74));
+        for (account, cursor) in &self.of {
+            cursors.extend_from_slice(&account.raw());
+            cursors.extend_from_slice(&cursor.to_bytes());
+        }
+        let told: Vec<u8> = self.told.iter().flat_map(|hash| hash.0).collect();
+        let entries = [(CURSORS, cursors), (TOLD, told)];
+        entries.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(key, bytes)| (key.to_owned(), bytes)).collect()
+    }
+
+    pub(crate) fn get(&self, account: &Account) -> Option<Cursor> {
+        self.of.get(account).copied()
+    }
+
+    pub(crate) fn set(&mut self, account: Account, cursor: Cursor) {
+        self.of.insert(account, cursor);
+    }
+
+    /// Leaves out accounts that are no longer followed.
+    pub(crate) fn retain(&mut self, followed: &Followed) {
+        match &followed.accounts {
+            Some(accounts) => self.of.retain(|account, _| accounts.contains(account)),
+            None if self.of.len() > CURSORS_MAX => {
+                let mut times: Vec<u64> = self.of.values().map(|cursor| cursor.at.lt).collect();
+                times.sort_unstable_by(|left, right| right.cmp(left));
+                let oldest = times.get(CURSORS_MAX - 1).copied().unwrap_or_default();
+                self.of.retain(|_, cursor| cursor.at.lt >= oldest);
+            }
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amn_core::source::WatchVersion;
+
+    use super::*;
+    use crate::networks::TonNetwork;
+    use crate::transaction::Link;
+
+    fn registry() -> Registry {
+        TonNetwork::shipped("ton-mainnet").unwrap().unwrap().registry
+    }
+
+    fn account(number: u8) -> Account {
+        Account::new(0, [number; 32])
+    }
+
+    fn watch(numbers: impl IntoIterator<Item = u8>) -> Watch {
+        let mut watch = Watch::with_addresses(WatchVersion(1));
+        numbers.into_iter().for_each(|number| watch.insert(&account(number).raw(), true));
+        watch
+    }
+
+    #[test]
+    fn cursors_are_read_as_they_were_written() {
+        let mut cursors = Cursors::default();
+        assert_eq!(cursors.write(), [], "nothing is said where there is nothing");
+        for number in 0..3 {
+            let at = Link { lt: u64::from(number) + 7, hash: Hash([number; 32]) };
+            cursors.set(Account::new(-1, [number; 32]), Cursor { at, gone: number == 1 });
+        }
+        cursors.told.insert(Hash([9; 32]));
+        assert_eq!(Cursors::read(&cursors.write()), cursors);
+        assert_eq!(Cursors::read(&[("accounts".to_owned(), vec![1; 73])]), Cursors::default());
+    }
+
+    #[test]
+    fn an_owner_is_followed_with_his_wallets_and_each_watch_for_itself() {
+        let (registry, mut owners) = (registry(), Owners::default());
+        let first = owners.of(&registry, &watch([1]));
+        assert_eq!(first.accounts.as_ref().unwrap().len(), 1 + registry.jettons.len());
+        let second = owners.of(&registry, &watch([2]));
+        let wallet = *Wallets::of(&registry, [account(2)]).accounts().next().unwrap();
+        assert!(second.has(&watch([2]), &wallet) && !first.has(&watch([1]), &wallet));
+        assert!(owners.has(&wallet) && owners.has(&account(1)));
+        let everything = owners.of(&registry, &Watch::everything(true));
+        assert!(everything.accounts.is_none() && everything.has(&Watch::everything(true), &account(77)));
+    }
+
+    #[test]
+    fn more_accounts_than_one_question_names_are_not_followed_one_by_one() {
+        let (registry, mut owners) = (registry(), Owners::default());
+        let mut watch = Watch::with_addresses(WatchVersion(1));
+        for number in 0..600_u16 {
+            let mut id = [0; 32];
+            id[..2].copy_from_slice(&number.to_be_bytes());
+            watch.insert(&Account::new(0, id).raw(), true);
+        }
+        let followed = owners.of(&registry, &watch);
+        assert!(followed.accounts.is_none());
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&599_u16.to_be_bytes());
+        let wallet = *Wallets::of(&registry, [Account::new(0, id)]).accounts().next().unwrap();
+        assert!(followed.has(&watch, &wallet) && !followed.has(&watch, &account(77)));
+    }
+}

@@ -1,0 +1,417 @@
+//! toncenter v2: a node behind HTTP. It gives raw cells, one account or one block a request, and several workers that
+//! are not equally far answer in turn.
+
+use amn_core::block::{BlockRef, Hash, Height};
+use amn_core::timestamp::Timestamp;
+use amn_rpc::{Answer, Endpoint};
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::wire::{self, Number, Text, WireAccount, WireHash, bag_of_base64, read};
+use super::{Row, decoded, height, seqno, stack};
+use crate::address::Account;
+use crate::block::BlockName;
+use crate::source::trouble::Trouble;
+use crate::transaction::{Link, Transaction};
+
+/// The masterchain's one shard, as it is written here.
+const WHOLE: &str = "-9223372036854775808";
+
+/// Accounts that are asked for at once: they go through the endpoint's own limits besides.
+const AT_ONCE: usize = 8;
+
+/// Transactions in one answer: the most that a node gives; more would be fetched in parts behind it.
+const PAGE: usize = 256;
+
+/// Transactions of one block: 20 times the fullest seen.
+const TRANSACTIONS_MAX: usize = 10_000;
+
+/// What every answer is in.
+#[derive(Deserialize)]
+struct Enveloped<T> {
+    ok: bool,
+    result: T,
+}
+
+/// What is inside. One that says of itself that it is none was told apart by its words already.
+fn opened<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Trouble> {
+    let enveloped: Enveloped<T> = read(body)?;
+    if enveloped.ok { Ok(enveloped.result) } else { Err(Trouble::Failed("it says that it is not well".to_owned())) }
+}
+
+/// The whole name of a block, as it is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct BlockId {
+    pub name: BlockName,
+    pub file: Hash,
+}
+
+#[derive(Deserialize)]
+struct WireBlockId {
+    workchain: Number,
+    shard: Number,
+    seqno: Number,
+    root_hash: WireHash,
+    file_hash: WireHash,
+}
+
+impl WireBlockId {
+    fn id(&self) -> Result<BlockId, Trouble> {
+        let workchain = i8::try_from(self.workchain.0)
+            .map_err(|_| Trouble::Failed(format!("a block of workchain {}", self.workchain.0)))?;
+        let seqno = height(self.seqno)?;
+        let name = BlockName {
+            workchain,
+            shard: self.shard.0.cast_unsigned(),
+            seqno: u32::try_from(seqno.0).unwrap_or(u32::MAX),
+            root: self.root_hash.0,
+        };
+        Ok(BlockId { name, file: self.file_hash.0 })
+    }
+
+    /// The same where it must be one of the masterchain.
+    fn of_masterchain(&self) -> Result<BlockRef, Trouble> {
+        match self.workchain.0 {
+            -1 => Ok(BlockRef { height: height(self.seqno)?, hash: self.root_hash.0 }),
+            other => Err(Trouble::Failed(format!("a block of workchain {other} for the masterchain's"))),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireInfo {
+    last: WireBlockId,
+}
+
+#[derive(Deserialize)]
+struct WireHeader {
+    id: WireBlockId,
+    #[serde(default)]
+    global_id: Option<Number>,
+    gen_utime: Number,
+    start_lt: Number,
+    end_lt: Number,
+    prev_blocks: Vec<WireBlockId>,
+}
+
+/// What a block says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct BlockHead {
+    pub id: BlockId,
+    pub on: Vec<BlockId>,
+    pub start_lt: u64,
+    pub end_lt: u64,
+    row: Row,
+}
+
+impl WireHeader {
+    fn head(&self) -> Result<BlockHead, Trouble> {
+        let id = self.id.id()?;
+        Ok(BlockHead {
+            id,
+            on: self.prev_blocks.iter().map(WireBlockId::id).collect::<Result<_, _>>()?,
+            start_lt: self.start_lt.count("a logical time")?,
+            end_lt: self.end_lt.count("a logical time")?,
+            row: Row {
+                at: BlockRef { height: Height(u64::from(id.name.seqno)), hash: id.name.root },
+                time: Timestamp::from_seconds(self.gen_utime.0),
+                global_id: self.global_id.and_then(|id| i32::try_from(id.0).ok()),
+            },
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireShards {
+    shards: Vec<WireBlockId>,
+}
+
+#[derive(Deserialize)]
+struct WireState {
+    last_transaction_id: WireLink,
+}
+
+#[derive(Deserialize)]
+struct WireLink {
+    lt: Number,
+    hash: WireHash,
+}
+
+impl WireLink {
+    fn link(&self) -> Result<Link, Trouble> {
+        Ok(Link { lt: self.lt.count("a logical time")?, hash: self.hash.0 })
+    }
+}
+
+#[derive(Deserialize)]
+struct WireTransaction<'a> {
+    /// In the lists of blocks.
+    #[serde(default)]
+    account: Option<WireAccount>,
+    /// In all lists, and in those of blocks of some versions alone.
+    #[serde(default)]
+    address: Option<WireAddress>,
+    #[serde(borrow)]
+    data: Text<'a>,
+    transaction_id: WireLink,
+}
+
+#[derive(Deserialize)]
+struct WireAddress {
+    account_address: WireAccount,
+}
+
+#[derive(Deserialize)]
+struct WireContent<'a> {
+    id: WireBlockId,
+    incomplete: bool,
+    #[serde(borrow)]
+    transactions: Vec<WireTransaction<'a>>,
+}
+
+pub(super) async fn tip(endpoint: &Endpoint) -> Result<BlockRef, Trouble> {
+    let answer = endpoint.get("getMasterchainInfo", &["getMasterchainInfo"], &[]).await?;
+    opened::<WireInfo>(answer.raw())?.last.of_masterchain()
+}
+
+pub(super) async fn head(endpoint: &Endpoint) -> Result<Row, Trouble> {
+    let tip = tip(endpoint).await?;
+    let row = row(endpoint, tip.height).await?;
+    if row.at == tip {
+        Ok(row)
+    } else {
+        // Of its workers one says this and one says that; the next time they may agree.
+        Err(Trouble::Failed(format!("it says {} and then {} of block {}", tip.hash, row.at.hash, tip.height)))
+    }
+}
+
+/// The masterchain block at a height.
+pub(super) async fn row(endpoint: &Endpoint, at: Height) -> Result<Row, Trouble> {
+    masterchain(endpoint, at).await.map(|head| head.row)
+}
+
+/// What the masterchain block at a height says of itself.
+pub(super) async fn masterchain(endpoint: &Endpoint, at: Height) -> Result<BlockHead, Trouble> {
+    let asked = [("workchain", "-1"), ("shard", WHOLE), ("seqno", &seqno(at)?)];
+    let answer = endpoint.get("getBlockHeader", &["getBlockHeader"], &asked).await?;
+    let head = opened::<WireHeader>(answer.raw())?.head()?;
+    if head.id.name.workchain != -1 || head.row.at.height != at {
+        let (workchain, seqno) = (head.id.name.workchain, head.id.name.seqno);
+        return Err(Trouble::Failed(format!("asked for masterchain block {at}, it gave {seqno} of {workchain}")));
+    }
+    Ok(head)
+}
+
+/// The words that name a block in a question.
+fn words(id: &BlockId) -> [(&'static str, String); 5] {
+    let BlockName { workchain, shard, seqno, root } = id.name;
+    [
+        ("workchain", workchain.to_string()),
+        ("shard", shard.cast_signed().to_string()),
+        ("seqno", seqno.to_string()),
+        ("root_hash", wire::base64_of(&root)),
+        ("file_hash", wire::base64_of(&id.file)),
+    ]
+}
+
+fn lent<'a>(words: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    words.iter().map(|(word, value)| (*word, value.as_str())).collect()
+}
+
+/// What this block says of itself.
+pub(super) async fn block(endpoint: &Endpoint, id: &BlockId) -> Result<BlockHead, Trouble> {
+    let answer = endpoint.get("getBlockHeader", &["getBlockHeader"], &lent(&words(id))).await?;
+    let head = opened::<WireHeader>(answer.raw())?.head()?;
+    same(&id.name, &head.id.name)?;
+    Ok(head)
+}
+
+fn same(asked: &BlockName, given: &BlockName) -> Result<(), Trouble> {
+    if asked == given {
+        return Ok(());
+    }
+    let BlockName { workchain, shard, seqno, root } = asked;
+    Err(Trouble::Lie(format!(
+        "asked for block {workchain}:{shard:016x}:{seqno} {root}, it gave {}:{:016x}:{} {}",
+        given.workchain, given.shard, given.seqno, given.root
+    )))
+}
+
+/// The newest shard blocks that a masterchain block commits.
+pub(super) async fn shards(endpoint: &Endpoint, at: Height) -> Result<Vec<BlockId>, Trouble> {
+    let answer = endpoint.get("getShards", &["getShards"], &[("seqno", &seqno(at)?)]).await?;
+    let tips: Vec<BlockId> =
+        opened::<WireShards>(answer.raw())?.shards.iter().map(WireBlockId::id).collect::<Result<_, _>>()?;
+    if tips.is_empty() {
+        return Err(Trouble::Lacks(format!("block {at} without a shard, which no block is")));
+    }
+    Ok(tips)
+}
+
+/// All transactions of a block, each re-hashed.
+pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Result<Vec<Transaction>, Trouble> {
+    let mut found: Vec<Transaction> = Vec::new();
+    loop {
+        let mut asked = words(&head.id).to_vec();
+        asked.push(("count", PAGE.to_string()));
+        if let Some(last) = found.last() {
+            // The account's, not the transaction's: a page ends inside an account's list.
+            asked.push(("after_lt", last.at.lt.to_string()));
+            asked.push(("after_hash", wire::hex_of(&last.account.id)));
+        }
+        let answer = endpoint.get("getBlockTransactionsExt", &["getBlockTransactionsExt"], &lent(&asked)).await?;
+        let (page, incomplete) = of_block(answer.raw(), head)?;
+        let more = page.len();
+        for transaction in page {
+            let place = |one: &Transaction| (one.account, one.at.lt);
+            if found.last().is_some_and(|last| place(last) >= place(&transaction)) {
+                return Err(Trouble::Lacks(format!("its pages of a block overlap at {}", transaction.account)));
+            }
+            found.push(transaction);
+        }
+        if !incomplete {
+            return Ok(found);
+        }
+        if more == 0 {
+            return Err(Trouble::Lacks("a list that is not complete, and no more of it".to_owned()));
+        }
+        if found.len() >= TRANSACTIONS_MAX {
+            return Err(Trouble::TooMuch(format!("a block of over {TRANSACTIONS_MAX} transactions")));
+        }
+    }
+}
+
+fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), Trouble> {
+    let content: WireContent<'_> = opened(body)?;
+    same(&head.id.name, &content.id.id()?.name)?;
+    let mut found = Vec::with_capacity(content.transactions.len());
+    for one in &content.transactions {
+        let address = one.address.as_ref().map(|address| address.account_address);
+        let Some(WireAccount(account)) = one.account.or(address) else {
+            return Err(Trouble::Failed("a transaction of a block without its account".to_owned()));
+        };
+        let claimed = one.transaction_id.link()?;
+        if !head.id.name.holds(&account) || claimed.lt < head.start_lt || claimed.lt > head.end_lt {
+            let lt = claimed.lt;
+            return Err(Trouble::Lie(format!(
+                "the transaction of {account} at {lt} cannot be in the block it is shown in"
+            )));
+        }
+        found.push(decoded(account, claimed, &bag_of_base64(&one.data)?)?);
+    }
+    Ok((found, content.incomplete))
+}
+
+pub(super) async fn heads(endpoint: &Endpoint, accounts: &[Account]) -> Result<Vec<Option<Link>>, Trouble> {
+    stream::iter(accounts.to_vec())
+        .map(async |account| one_head(endpoint, &account).await)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+async fn one_head(endpoint: &Endpoint, account: &Account) -> Result<Option<Link>, Trouble> {
+    let asked = [("address", &*account.to_string())];
+    let answer = endpoint.get("getAddressInformation", &["getAddressInformation"], &asked).await?;
+    read_head(answer.raw())
+}
+
+fn read_head(body: &[u8]) -> Result<Option<Link>, Trouble> {
+    let link = opened::<WireState>(body)?.last_transaction_id.link()?;
+    Ok((link.lt > 0).then_some(link))
+}
+
+pub(super) async fn raw_down(
+    endpoint: &Endpoint,
+    account: &Account,
+    from: Link,
+    until_lt: Option<u64>,
+    most: usize,
+) -> Result<Vec<Bytes>, Trouble> {
+    let answer = listed(endpoint, account, from, until_lt, most).await?;
+    let transactions: Vec<WireTransaction<'_>> = opened(answer.raw())?;
+    if transactions.is_empty() {
+        return Err(Trouble::Lacks(format!("an empty list where {account} should have {}", from.lt)));
+    }
+    transactions.iter().take(most).map(|one| bag_of_base64(&one.data)).collect()
+}
+
+/// Transactions of an account from this one down. Who keeps all of history is slower and further behind, so it is
+/// asked only where the others no longer have it.
+async fn listed(
+    endpoint: &Endpoint,
+    account: &Account,
+    from: Link,
+    until_lt: Option<u64>,
+    most: usize,
+) -> Result<Answer, Trouble> {
+    let (address, limit, lt) = (account.to_string(), most.to_string(), from.lt.to_string());
+    let (hash, until) = (wire::base64_of(&from.hash), until_lt.unwrap_or(0).to_string());
+    let mut asked = vec![
+        ("address", address.as_str()),
+        ("limit", &*limit),
+        ("lt", &*lt),
+        ("hash", &*hash),
+        ("to_lt", &*until),
+        ("archival", "false"),
+    ];
+    let refused = match endpoint.get("getTransactions", &["getTransactions"], &asked).await {
+        Ok(answer) => return Ok(answer),
+        Err(error) => Trouble::from(error),
+    };
+    if !matches!(refused, Trouble::Pruned(_) | Trouble::NotYet(_)) {
+        return Err(refused);
+    }
+    asked.pop();
+    asked.push(("archival", "true"));
+    Ok(endpoint.get("getTransactions", &["getTransactions"], &asked).await?)
+}
+
+/// It finds a transaction by all of its name, and one that is not there it calls history that it does not have.
+pub(super) async fn has(endpoint: &Endpoint, account: &Account, at: Link) -> Result<bool, Trouble> {
+    match listed(endpoint, account, at, None, 1).await {
+        Ok(answer) => read_has(answer.raw(), account, at),
+        Err(Trouble::NotYet(_) | Trouble::Lacks(_)) => Ok(false),
+        // It has the block, and in it another or none; what it has thrown away reads otherwise.
+        Err(Trouble::Pruned(why)) if is_not_there(&why) => Ok(false),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// Whether a node says that it looked into the very block, and not that it has the block no more.
+pub(crate) fn is_not_there(why: &str) -> bool {
+    why.contains("cannot locate transaction")
+}
+
+fn read_has(body: &[u8], account: &Account, at: Link) -> Result<bool, Trouble> {
+    let transactions: Vec<WireTransaction<'_>> = opened(body)?;
+    let Some(first) = transactions.first() else { return Ok(false) };
+    let given = first.transaction_id.link()?;
+    if given.lt != at.lt {
+        return Ok(false);
+    }
+    if given.hash != at.hash {
+        return Err(Trouble::Contradicts { account: *account, lt: at.lt, asked: at.hash, given: given.hash });
+    }
+    decoded(*account, given, &bag_of_base64(&first.data)?).map(|_| true)
+}
+
+pub(super) async fn run(
+    endpoint: &Endpoint,
+    contract: &Account,
+    method: &'static str,
+    of: Option<&Account>,
+) -> Result<Vec<stack::Item>, Trouble> {
+    let given = match of {
+        None => json!([]),
+        Some(account) => json!([["tvm.Slice", stack::slice_of(account)?]]),
+    };
+    let body = json!({ "address": contract.to_string(), "method": method, "stack": given });
+    let answer = endpoint.post("runGetMethod", &["runGetMethod"], &body).await?;
+    stack::read_toncenter_v2(&opened::<stack::WireRun<'_>>(answer.raw())?)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,300 @@
+//! Account by account: where each stands, asked in one question, and its chain from there down to where we stood. What
+//! it costs is what happened to our accounts, however many blocks the network made meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use amn_core::block::{BlockRef, Height, Operator};
+use amn_core::source::{Segment, Watch};
+use amn_rpc::Endpoint;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::Shared;
+use super::accounts::{Cursors, Followed};
+use super::ask::{Ask, Dialect, Named, Row};
+use super::chain::{Astray, Known};
+use super::segment::{Found, Reading, placed};
+use super::trouble::Trouble;
+use crate::address::Account;
+use crate::evidence::Cursor;
+use crate::transaction::Link;
+
+/// Masterchain blocks in one stretch: an hour of them is one decision, and ten requests.
+const STRETCH: u64 = 10_000;
+
+/// Accounts that are asked about at the same time: our own limits decide how fast.
+const AT_ONCE: usize = 4;
+
+/// Transactions of one account in one stretch. Of a busier one the stretch ends earlier.
+const TRANSACTIONS_MAX: usize = 2_000;
+
+/// Blocks' time that a transaction is waited for that its own operator does not list, or that another does not have.
+pub(crate) const WAITED_BLOCKS: u64 = 25;
+
+/// One account that moved.
+pub(crate) struct Moved {
+    pub(crate) account: Account,
+    pub(crate) cursor: Option<Cursor>,
+    /// It was never looked at before: what lies below the stretch is not ours.
+    pub(crate) fresh: bool,
+    /// Oldest first, each above the cursor.
+    pub(crate) names: Vec<Named>,
+    /// What was read of them already.
+    pub(crate) known: Known,
+}
+
+impl Shared {
+    /// The blocks on `on`, and in them what happened to our accounts, as one index names it.
+    pub(crate) async fn by_account(
+        &self,
+        by: &Arc<Endpoint>,
+        on: BlockRef,
+        up_to: Height,
+        watch: &Watch,
+        followed: &Followed,
+        mut cursors: Cursors,
+    ) -> Result<Segment, Trouble> {
+        let ask = Ask { endpoint: by };
+        let rows = self.stretch(&ask, on, up_to, STRETCH).await?;
+        let accounts: Vec<Account> = followed.accounts.iter().flat_map(|accounts| accounts.iter().copied()).collect();
+        // After the blocks: so nothing in them can be newer than where the accounts are said to stand.
+        let heads = if accounts.is_empty() { Vec::new() } else { ask.heads(&accounts).await? };
+        if heads.len() != accounts.len() {
+            return Err(Trouble::Failed(format!("{} heads for {} accounts", heads.len(), accounts.len())));
+        }
+        let heads: Vec<(Account, Link)> =
+            accounts.into_iter().zip(heads).filter_map(|(account, head)| Some((account, head?))).collect();
+        let mut moved: Vec<(Account, Link, Option<Cursor>)> = Vec::new();
+        for (account, head) in &heads {
+            let cursor = cursors.get(account);
+            if cursor.is_none_or(|cursor| cursor.at != *head) {
+                moved.push((*account, *head, cursor));
+            }
+        }
+        let looked = stream::iter(moved).map(async |(account, head, cursor)| {
+            self.moved(by, on, account, head, cursor).await.map(|moved| (account, moved))
+        });
+        let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
+        let mut moved = Vec::new();
+        for (account, (cursor, names, fresh)) in looked {
+            if let Some(cursor) = cursor.filter(|_| fresh) {
+                cursors.set(account, cursor);
+            }
+            moved.push(Moved { account, cursor, fresh, names, known: Known::new() });
+        }
+        let rows = cut_for_the_busy(rows, &moved);
+        let to = rows.last().map_or(on.height, |row| row.at.height);
+        let found = stream::iter(moved).map(async |moved| self.found(by, on, to, moved).await);
+        let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
+        let mut found: Vec<Found> = found.into_iter().flatten().collect();
+        self.overtaken(by, &rows, Some(&heads), &cursors, &mut found).await;
+        let reading = Reading { by, rows, watch, followed, found, cursors };
+        let segment = self.finish(reading).await?;
+        self.look_elsewhere(by, watch, &heads, &segment).await;
+        Ok(segment)
+    }
+
+    /// The block we stand on and those above it, without a gap; at least one above.
+    pub(crate) async fn stretch(
+        &self,
+        ask: &Ask<'_>,
+        on: BlockRef,
+        up_to: Height,
+        most: u64,
+    ) -> Result<Vec<Row>, Trouble> {
+        let to = up_to.min(Height(on.height.0.saturating_add(most)));
+        let rows = self.rows(ask, on.height, to, None).await?;
+        match rows.as_slice() {
+            [first, ..] if first.at != on => Err(Trouble::Forked(on)),
+            [_, _, ..] => Ok(rows),
+            _ => Err(Trouble::NotYet(format!("its newest block is {}", on.height))),
+        }
+    }
+
+    /// What happened to an account since we looked, by name; and where we stood, if that had to be found out.
+    async fn moved(
+        &self,
+        by: &Arc<Endpoint>,
+        on: BlockRef,
+        account: Account,
+        head: Link,
+        cursor: Option<Cursor>,
+    ) -> Result<(Option<Cursor>, Vec<Named>, bool), Trouble> {
+        let ask = Ask { endpoint: by };
+        let (cursor, fresh) = match cursor {
+            Some(cursor) => (Some(cursor), false),
+            None => match ask.by_hash(head.hash).await? {
+                Some(named) if named.account != account || named.at != head => {
+                    return Err(Trouble::Lie(format!(
+                        "the last transaction of {account} is another's by its own word"
+                    )));
+                }
+                // Nothing has happened to it since: here its chain is begun.
+                Some(named) if named.height.is_some_and(|height| height <= on.height) => {
+                    return Ok((Some(Cursor { at: head, gone: false }), Vec::new(), true));
+                }
+                _ => {
+                    let last = ask.last_at_or_below(&account, on.height).await?;
+                    (last.map(|named| Cursor { at: named.at, gone: false }), true)
+                }
+            },
+        };
+        match cursor {
+            // A machine that lags: where the account stood before.
+            Some(cursor) if head.lt < cursor.at.lt => return Ok((Some(cursor), Vec::new(), fresh)),
+            Some(cursor) if head.lt == cursor.at.lt && head.hash != cursor.at.hash => {
+                self.who_has_it(by, account, cursor, head).await?;
+                return Ok((Some(cursor), Vec::new(), fresh));
+            }
+            _ => {}
+        }
+        let mut names = ask.named(&account, cursor.map_or(0, |cursor| cursor.at.lt)).await?;
+        names.sort_unstable_by_key(|named| named.at.lt);
+        match names.iter().find(|named| named.at.lt >= head.lt) {
+            Some(named) if named.at.lt == head.lt && named.at != head => {
+                return Err(Trouble::Lie(format!(
+                    "it has two transactions of {account} at {}: {} and {}",
+                    head.lt, head.hash, named.at.hash
+                )));
+            }
+            Some(_) => {}
+            // It says that the account stands there, and does not list it: an index writes its tables one by one.
+            None if self.waited(account, head) => names.push(Named { account, at: head, height: None }),
+            None => {}
+        }
+        if fresh {
+            names.retain(|named| named.height.is_none_or(|height| height > on.height));
+        }
+        Ok((cursor, names, fresh))
+    }
+
+    pub(crate) fn waited(&self, account: Account, at: Link) -> bool {
+        let patience = self.blocks_time(WAITED_BLOCKS);
+        self.memory.waited_for(account, at.hash, patience, self.pool.time().now())
+    }
+
+    /// An account's chain from the newest of the names within the stretch down to where we stood.
+    pub(crate) async fn found(
+        &self,
+        by: &Arc<Endpoint>,
+        on: BlockRef,
+        to: Height,
+        mut moved: Moved,
+    ) -> Result<Option<Found>, Trouble> {
+        let within = |named: &Named| named.height.is_none_or(|height| height <= to);
+        let Some(last) = moved.names.iter().rposition(within) else { return Ok(None) };
+        moved.names.truncate(last + 1);
+        let Moved { account, mut cursor, fresh, names, mut known } = moved;
+        if cursor.is_none() && fresh {
+            cursor = self.below(by, &names, &mut known).await?;
+        }
+        match self.descend(by.operator(), account, &names, cursor, &mut known).await {
+            Ok(way) => {
+                let chain: BTreeSet<Link> = way.transactions.iter().map(|transaction| transaction.at).collect();
+                if let Some(named) = names.iter().find(|named| !chain.contains(&named.at)) {
+                    return Err(Trouble::Lie(format!(
+                        "it lists {} {} of {account}, which is not in the account's chain",
+                        named.at.lt, named.at.hash
+                    )));
+                }
+                Ok(Some(placed(account, way, &names, on.height, to)))
+            }
+            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, trouble, &denied),
+            Err(Astray::Elsewhere(lie)) => {
+                let (Some(cursor), Some(top)) = (cursor, names.last()) else { return Err(lie.into()) };
+                self.who_has_it(by, account, cursor, top.at).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Nobody gives the cell of a transaction that an index names. While it may still come, the stretch ends below it;
+    /// where others have none such and none comes, it is no transaction.
+    fn nobody_shows(
+        &self,
+        by: &Arc<Endpoint>,
+        on: BlockRef,
+        account: Account,
+        names: &[Named],
+        trouble: Trouble,
+        denied: &BTreeSet<Operator>,
+    ) -> Result<Option<Found>, Trouble> {
+        let Some(top) = names.last() else { return Ok(None) };
+        let others = denied.iter().any(|operator| operator != by.operator()) || self.one_is_enough();
+        match trouble {
+            Trouble::NotYet(_) | Trouble::Lacks(_) | Trouble::Contradicts { .. } | Trouble::Lie(_) if others => {
+                let first = names.iter().find_map(|named| named.height).unwrap_or(on.height);
+                if !self.waited(account, top.at) {
+                    return Ok(Some(Found::held(account, first.max(on.height.next()))));
+                }
+                let (lt, hash) = (top.at.lt, top.at.hash);
+                by.remark(&format!("it lists {lt} {hash} of {account}, whose cell nobody has"));
+                Ok(None)
+            }
+            Trouble::Pruned(why) => {
+                let givers = self.pool.endpoints().iter();
+                let givers = givers.filter(|of| Dialect::of(of).is_some_and(Dialect::gives_cells)).count();
+                let all = self.cells(by.operator()).len() >= givers;
+                Err(if all { Trouble::Gone(why) } else { Trouble::Failed(why) })
+            }
+            Trouble::Lie(why) | Trouble::Undecodable(why) => Err(Trouble::Lacks(why)),
+            trouble => Err(trouble),
+        }
+    }
+
+    /// What the oldest of these stands on, where a chain that was never looked at begins for us.
+    pub(crate) async fn below(
+        &self,
+        by: &Arc<Endpoint>,
+        names: &[Named],
+        known: &mut Known,
+    ) -> Result<Option<Cursor>, Trouble> {
+        let Some(first) = names.first() else { return Ok(None) };
+        let first = self.one(by.operator(), first.account, first.at, known).await?;
+        Ok(first.on.map(|at| Cursor { at, gone: false }))
+    }
+
+    /// The chain that an endpoint shows does not hold the transaction we stand on. Whoever is contradicted by all
+    /// others is distrusted; where nobody can tell, the account waits, and a person is told.
+    pub(crate) async fn who_has_it(
+        &self,
+        by: &Arc<Endpoint>,
+        account: Account,
+        ours: Cursor,
+        theirs: Link,
+    ) -> Result<(), Trouble> {
+        let (mut with, mut against) = (BTreeSet::new(), BTreeSet::from([by.operator().clone()]));
+        for endpoint in self.others(by.operator()) {
+            match (Ask { endpoint: &endpoint }).has(&account, ours.at).await {
+                Ok(true) => drop(with.insert(endpoint.operator().clone())),
+                Ok(false) | Err(Trouble::Contradicts { .. }) => drop(against.insert(endpoint.operator().clone())),
+                Err(_) => {}
+            }
+        }
+        let (lt, hash) = (ours.at.lt, ours.at.hash);
+        if with.len() >= against.len() {
+            return Err(Trouble::Lie(format!(
+                "its chain of {account} up to {} {} does not hold {lt} {hash}, which others have",
+                theirs.lt, theirs.hash
+            )));
+        }
+        let network = &self.network.facts.id;
+        tracing::error!(%network, %account, lt, %hash, ?against, "the transaction {lt} {hash} of {account} that was told is in no chain that is shown; the account waits");
+        by.remark(&format!("its chain of {account} does not hold {lt} {hash}"));
+        Ok(())
+    }
+}
+
+/// Where an account has more transactions than are taken at once, the stretch ends below the first that is left.
+fn cut_for_the_busy(mut rows: Vec<Row>, moved: &[Moved]) -> Vec<Row> {
+    for moved in moved {
+        let Some(left) = moved.names.get(TRANSACTIONS_MAX).copied() else { continue };
+        // All of one block are taken, however many.
+        let Some(height) = left.height else { continue };
+        let end = moved.names.iter().position(|named| named.height >= Some(height)).unwrap_or_default();
+        let last = if end > 0 { height.back(1) } else { height };
+        let least = rows.get(1).map_or(last, |row| row.at.height);
+        rows.retain(|row| row.at.height <= last.max(least));
+    }
+    rows
+}

@@ -1,0 +1,81 @@
+//! Nodes that keep no old transactions: others serve them; where none has them any more the network halts, loudly, and
+//! goes on when they are back. No payment is ever skipped.
+
+use std::time::Duration;
+
+use amn_scanner::follower::Outcome;
+use amn_ton::testkit::Fault;
+
+use super::missed::Missed;
+use super::scene::Way;
+
+const BLOCKS: u32 = 60;
+const INTENTS: usize = 20;
+
+/// Past the time for which a node that failed is left alone.
+const LATER: Duration = Duration::from_mins(11);
+
+#[tokio::test]
+async fn what_one_node_keeps_no_more_is_read_from_the_other() {
+    for way in Way::BOTH {
+        for forgetful in 0..2 {
+            let what = format!("{way:?}: node {forgetful}");
+            let mut missed = Missed::new(way, INTENTS).await;
+            missed.nodes[forgetful].fault(Fault::NotInDatabase);
+            missed.goes_on(BLOCKS);
+            for _ in 0..3 {
+                missed.scene.catch_up().await;
+            }
+            assert_eq!(missed.scene.db.halted().await, None, "{what}: {}", missed.scene.log.text());
+            let distrusted = missed.scene.distrusted();
+            assert!(distrusted.iter().all(Option::is_none), "{what}: forgetting is no lie: {distrusted:?}");
+            missed.nodes[forgetful].heal();
+            missed.scene.look_after(LATER).await;
+            missed.passes();
+            missed.everything_is_confirmed(&what).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_every_node_keeps_no_more_halts_the_network_loudly_until_it_is_back() {
+    for way in Way::BOTH {
+        let mut missed = Missed::new(way, INTENTS).await;
+        for node in &missed.nodes {
+            node.fault(Fault::NotInDatabase);
+        }
+        let stood = missed.scene.db.tip().await;
+        missed.goes_on(BLOCKS);
+        let mut last = Outcome::Idle;
+        for _ in 0..5 {
+            last = missed.scene.catch_up().await;
+        }
+        assert_eq!(last, Outcome::Halted, "{way:?}: {}", missed.scene.log.text());
+        let (reason, detail) = missed.scene.db.halted().await.unwrap();
+        assert_eq!(reason, "pruned", "{way:?}: {detail}");
+        assert!(missed.scene.log.says(&["ERROR", "halted until a person looks", "pruned"]), "{way:?}");
+        let told = missed.scene.db.count("select count(*) from amn.event where event = 'network.halted'").await;
+        assert_eq!(told, 1, "{way:?}");
+        let tip = missed.scene.db.tip().await;
+        assert!(tip < stood + i64::from(BLOCKS), "{way:?}: nothing is skipped: {tip}");
+        // A person who resumes too early is told again.
+        missed.scene.resume().await;
+        let mut last = Outcome::Idle;
+        for _ in 0..5 {
+            last = missed.scene.catch_up().await;
+        }
+        assert_eq!(last, Outcome::Halted, "{way:?}");
+
+        missed.nodes[1].heal();
+        missed.scene.look_after(LATER).await;
+        missed.scene.resume().await;
+        missed.passes();
+        for _ in 0..3 {
+            missed.scene.catch_up().await;
+        }
+        missed.nodes[0].heal();
+        missed.scene.look_after(LATER).await;
+        missed.passes();
+        missed.everything_is_confirmed(&format!("{way:?}")).await;
+    }
+}
