@@ -31,7 +31,7 @@ const ENTRIES_MAX: usize = 10_000;
 const AT_MAX: u64 = 10 * 86_400_000;
 
 /// Stands for the URL that a recorded endpoint does not tell. Nothing answers there, ever.
-const NOWHERE: &str = "http://recorded.invalid";
+pub(crate) const NOWHERE: &str = "http://recorded.invalid";
 
 /// A scenario as its file tells it.
 #[derive(Debug, Clone)]

@@ -47,7 +47,9 @@ async fn the_masters_say_their_decimals_and_operators_that_differ_stop_the_netwo
     assert_eq!(usdt(&stand.source.probe().await.unwrap().decimals), Some(6));
     stand.nodes[1].fault(Fault::Decimals(9));
     let error = stand.source.probe().await.unwrap_err();
-    assert!(matches!(&error, SourceError::Unsupported(why) if why.contains("6 decimals") && why.contains("9 decimals")));
+    assert!(
+        matches!(&error, SourceError::Unsupported(why) if why.contains("6 decimals") && why.contains("9 decimals"))
+    );
     stand.nodes[0].fault(Fault::Decimals(9));
     assert_eq!(usdt(&stand.source.probe().await.unwrap().decimals), Some(9), "whoever asked compares it with the file");
     stand.nodes.iter().for_each(|node| {
@@ -63,7 +65,10 @@ async fn a_wallet_that_does_not_follow_stops_the_network_with_both_answers() {
     stand.nodes.iter().for_each(|node| node.fault(Fault::WalletIs(other)));
     let error = stand.source.probe().await.unwrap_err();
     let said = other.to_string();
-    assert!(matches!(&error, SourceError::Unsupported(why) if why.contains(&said) && why.contains("0:981a2d9d")), "{error:?}");
+    assert!(
+        matches!(&error, SourceError::Unsupported(why) if why.contains(&said) && why.contains("0:981a2d9d")),
+        "{error:?}"
+    );
     stand.nodes[0].heal();
     let error = stand.source.probe().await.unwrap_err();
     assert!(matches!(&error, SourceError::Unsupported(why) if why.contains("operators differ")), "{error:?}");

@@ -103,7 +103,11 @@ async fn what_nobody_showed_when_its_block_was_read_is_told_late_and_not_dropped
     stand.pass(2);
     let found = stand.catch_up().await.unwrap();
     let told = paid(&found);
-    assert_eq!((told.len(), told[0].0, told[0].2), (1, 2 * TON, stood.0 + 1), "in the first block that it can be told in");
+    assert_eq!(
+        (told.len(), told[0].0, told[0].2),
+        (1, 2 * TON, stood.0 + 1),
+        "in the first block that it can be told in"
+    );
     assert_eq!(seen(&found), [("found_late".to_owned(), Some(late.at.hash))]);
 }
 
