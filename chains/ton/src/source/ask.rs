@@ -30,6 +30,7 @@ use crate::block::BlockName;
 use crate::transaction::{Link, Transaction};
 
 pub(crate) use stack::JettonSaid;
+pub(crate) use v2::is_not_there;
 
 /// What an endpoint's `kind` says in a configuration: which API it speaks.
 pub const TONCENTER_V2: &str = "toncenter-v2";

@@ -49,7 +49,7 @@ impl Shared {
             for endpoint in indexes {
                 let read = self.by_account(endpoint, at, up_to, watch, &followed, cursors.clone());
                 match Box::pin(read).await {
-                    Ok(segment) => return Ok(self.done(segment, &verdict, mode)),
+                    Ok(segment) => return Ok(self.done(segment, &verdict, &mode)),
                     Err(trouble) => verdict.add(endpoint, trouble),
                 }
             }
@@ -61,7 +61,7 @@ impl Shared {
         for endpoint in &endpoints {
             let read = self.by_block(endpoint, at, up_to, watch, &followed, cursors.clone());
             match Box::pin(read).await {
-                Ok(segment) => return Ok(self.done(segment, &verdict, mode)),
+                Ok(segment) => return Ok(self.done(segment, &verdict, &mode)),
                 Err(trouble) => verdict.add(endpoint, trouble),
             }
         }
@@ -79,7 +79,7 @@ impl Shared {
     }
 
     /// Somebody gave what two stand behind: whoever gave another chain is named.
-    fn done(&self, segment: Segment, verdict: &Verdict, mode: Mode) -> Segment {
+    fn done(&self, segment: Segment, verdict: &Verdict, mode: &Mode) -> Segment {
         let (on, whose) =
             (segment.parent, segment.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", "));
         for endpoint in verdict.forkers.iter().filter(|_| segment.operators.len() > 1) {
@@ -88,7 +88,7 @@ impl Shared {
         }
         if self.memory.goes_by(mode.clone()) {
             let network = &self.network.facts.id;
-            match &mode {
+            match mode {
                 Mode::ByAccount => tracing::info!(%network, "{network} is read account by account"),
                 Mode::ByBlock(why) => tracing::info!(%network, why, "{network} is read block by block: {why}"),
             }

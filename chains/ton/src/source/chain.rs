@@ -8,7 +8,7 @@ use amn_core::block::{Hash, Operator};
 use amn_rpc::Endpoint;
 
 use super::Shared;
-use super::ask::{Ask, Dialect, Named};
+use super::ask::{Ask, Dialect, Named, is_not_there};
 use super::trouble::Trouble;
 use crate::address::Account;
 use crate::evidence::{Cursor, Descent, Lie, Stretch};
@@ -44,9 +44,15 @@ pub(crate) struct Way {
 #[derive(Debug)]
 pub(crate) enum Astray {
     /// It is not whole: nobody gives the next cell.
-    Missing(Trouble, BTreeSet<Operator>),
+    Missing(Box<Trouble>, BTreeSet<Operator>),
     /// By hashes alone it does not lead to where we stand.
     Elsewhere(Lie),
+}
+
+impl Astray {
+    fn missing(trouble: Trouble) -> Self {
+        Self::Missing(Box::new(trouble), BTreeSet::new())
+    }
 }
 
 /// Who has been asked for cells, and how they answered.
@@ -105,13 +111,13 @@ impl Shared {
                     match self.one(namer, account, at, known).await.map(|last| Cursor::after(&last)) {
                         Ok(after) if after.gone => until = Some(after),
                         Ok(_) => return Err(Astray::Elsewhere(forgets)),
-                        Err(trouble) => return Err(Astray::Missing(trouble, BTreeSet::new())),
+                        Err(trouble) => return Err(Astray::missing(trouble)),
                     }
                 }
                 Err(astray) => return Err(astray),
             }
         }
-        Err(Astray::Missing(Trouble::Failed(format!("{account} had more than {LIVES_MAX} lives")), BTreeSet::new()))
+        Err(Astray::missing(Trouble::Failed(format!("{account} had more than {LIVES_MAX} lives"))))
     }
 
     async fn one_life(
@@ -125,14 +131,14 @@ impl Shared {
     ) -> Result<Stretch, Astray> {
         let begun = Descent::begin(account, top, until).map_err(Astray::Elsewhere)?;
         let Some(mut descent) = begun else {
-            return Err(Astray::Missing(Trouble::NotYet(format!("{account} is older there")), BTreeSet::new()));
+            return Err(Astray::missing(Trouble::NotYet(format!("{account} is older there"))));
         };
         read_known(&mut descent, known)?;
         for endpoint in self.cells(namer) {
             while let Some(wanted) = descent.wanted() {
                 if known.len() > CHAIN_MAX {
                     let what = format!("more than {CHAIN_MAX} transactions of {account} at once");
-                    return Err(Astray::Missing(Trouble::TooMuch(what), BTreeSet::new()));
+                    return Err(Astray::missing(Trouble::TooMuch(what)));
                 }
                 match self.next_cells(&endpoint, account, wanted, until, &mut descent, known).await {
                     Ok(()) => {
@@ -143,7 +149,7 @@ impl Shared {
                     }
                     Err(Failed::Astray(lie)) => return Err(Astray::Elsewhere(lie)),
                     Err(Failed::Here(trouble)) => {
-                        if wanted == top && denies(&trouble) {
+                        if wanted == top && self.denies(&endpoint, account, wanted, &trouble).await {
                             asked.denied.insert(endpoint.operator().clone());
                         }
                         note(&endpoint, &trouble);
@@ -164,7 +170,10 @@ impl Shared {
         let missing = || Trouble::Failed("no endpoint gives cells".to_owned());
         match descent.finish() {
             Some(stretch) => Ok(stretch),
-            None => Err(Astray::Missing(asked.last.take().unwrap_or_else(missing), std::mem::take(&mut asked.denied))),
+            None => {
+                let trouble = asked.last.take().unwrap_or_else(missing);
+                Err(Astray::Missing(Box::new(trouble), std::mem::take(&mut asked.denied)))
+            }
         }
     }
 
@@ -248,11 +257,25 @@ impl Shared {
     }
 
     /// Endpoints that give cells: those of other operators first, whose cells are their word as well.
-    fn cells(&self, namer: &Operator) -> Vec<Arc<Endpoint>> {
+    pub(crate) fn cells(&self, namer: &Operator) -> Vec<Arc<Endpoint>> {
         let mut endpoints = self.endpoints();
         endpoints.retain(|endpoint| Dialect::of(endpoint).is_some_and(Dialect::gives_cells));
         endpoints.sort_by_key(|endpoint| endpoint.operator() == namer);
         endpoints
+    }
+
+    /// Whether it answered, and has not got it. A node says the same of what it has thrown away and of what it never
+    /// had: where the account stands there tells them apart.
+    async fn denies(&self, endpoint: &Arc<Endpoint>, account: Account, at: Link, trouble: &Trouble) -> bool {
+        match trouble {
+            Trouble::NotYet(_) | Trouble::Lacks(_) | Trouble::Contradicts { .. } => true,
+            Trouble::Pruned(why) if is_not_there(why) => true,
+            Trouble::Pruned(_) => {
+                let heads = Ask { endpoint }.heads(&[account]).await;
+                heads.is_ok_and(|heads| heads.first().is_some_and(|head| head.is_none_or(|head| head.lt < at.lt)))
+            }
+            _ => false,
+        }
     }
 
     /// Asks operators that have not said so yet whether they have a transaction, until as many as anything asks for do.
@@ -276,7 +299,7 @@ impl Shared {
                 Ok(true) => drop(words.insert(operator.clone())),
                 Ok(false) => drop(denied.insert(operator.clone())),
                 Err(trouble) => {
-                    if denies(&trouble) {
+                    if self.denies(&endpoint, account, at, &trouble).await {
                         denied.insert(operator.clone());
                     }
                     note(&endpoint, &trouble);
@@ -299,11 +322,6 @@ fn read_known(descent: &mut Descent, known: &Known) -> Result<(), Astray> {
         descent.take_read(read.clone()).map_err(Astray::Elsewhere)?;
     }
     Ok(())
-}
-
-/// Whether it answered, and has not got it.
-const fn denies(trouble: &Trouble) -> bool {
-    matches!(trouble, Trouble::NotYet(_) | Trouble::Lacks(_) | Trouble::Contradicts { .. })
 }
 
 /// What is wrong with an answer is the endpoint's, whoever else has a better one.

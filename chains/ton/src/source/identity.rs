@@ -302,8 +302,7 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             Err(trouble) => verdict.add(&endpoint, trouble),
         }
     }
-    let newest = |one_is_enough| newest_of_two(&latest, one_is_enough);
-    let Some(agreed) = newest(source.one_is_enough()) else {
+    let Some(agreed) = newest_of_two(&latest, source.one_is_enough()) else {
         return Err(source.error(verdict));
     };
     for (endpoint, row) in &latest {
@@ -316,7 +315,10 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     }
     // A second operator that stands still holds us no longer than that.
     let held = source.memory.is_held_at(agreed.at.height.0, patience, now);
-    let up_to = if held { newest(true).unwrap_or(agreed) } else { agreed };
+    let claims = latest.iter().map(|(_, row)| *row);
+    let claimed =
+        claims.filter(|row| row.at.height.above(agreed.at.height) <= FAR_AHEAD).max_by_key(|row| row.at.height);
+    let up_to = claimed.filter(|_| held).unwrap_or(agreed);
     if let Some(head) = before.filter(|head| head.at.height >= up_to.at.height) {
         return Ok(of(head));
     }

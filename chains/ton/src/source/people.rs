@@ -63,7 +63,7 @@ fn said(trouble: Trouble) -> RpcError {
     let failed = |timed_out: bool, detail: String| RpcError::TryOther { timed_out, detail };
     match trouble {
         Trouble::NotYet(why) | Trouble::Lacks(why) => RpcError::NotYet(why),
-        Trouble::Pruned(why) => RpcError::Pruned(why),
+        Trouble::Pruned(why) | Trouble::Gone(why) => RpcError::Pruned(why),
         Trouble::Unsupported(why) => RpcError::Unsupported(why),
         Trouble::LeftAlone(detail) => RpcError::CoolDown { wait: Duration::ZERO, detail },
         Trouble::Lie(why) | Trouble::Undecodable(why) | Trouble::Disagree(why) => RpcError::Malformed(why),

@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Lacks(String),
     /// It has thrown it away: ask another.
     Pruned(String),
+    /// Every node that could have it has thrown it away: halt.
+    Gone(String),
     /// It cannot be asked such a thing.
     Unsupported(String),
     /// It contradicted itself or a proven fact: leave it.

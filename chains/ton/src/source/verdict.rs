@@ -17,6 +17,7 @@ pub(crate) struct Verdict {
     /// Whose masterchain does not hold our block.
     pub(crate) forkers: Vec<Arc<Endpoint>>,
     unread: Vec<(Operator, String)>,
+    gone: Option<String>,
     not_yet: Option<String>,
     pruned: Option<String>,
     unsupported: Option<String>,
@@ -33,6 +34,7 @@ impl Verdict {
                 self.forked = Some(block);
                 self.forkers.push(endpoint.clone());
             }
+            Trouble::Gone(why) => self.gone = said(why),
             Trouble::NotYet(why) => self.not_yet = said(why),
             Trouble::Lacks(why) => {
                 endpoint.remark(&why);
@@ -77,7 +79,7 @@ impl Verdict {
     /// Whether nothing is wrong with whoever was asked but that it has not got there, or that others contradict it:
     /// then asking in another way helps nobody.
     pub(crate) const fn is_mere_waiting(&self) -> bool {
-        (self.not_yet.is_some() || self.malformed.is_some())
+        (self.gone.is_some() || self.not_yet.is_some() || self.malformed.is_some())
             && self.forked.is_none()
             && self.pruned.is_none()
             && self.failed.is_none()
@@ -97,6 +99,9 @@ impl Verdict {
         }
         if let Some(block) = self.forked {
             return SourceError::Forked(block);
+        }
+        if let Some(why) = self.gone {
+            return SourceError::Pruned(why);
         }
         let missing = all.saturating_sub(self.asked.len());
         let for_all = |why: String, halt: fn(String) -> SourceError| {

@@ -373,9 +373,16 @@ async fn listed(
 pub(super) async fn has(endpoint: &Endpoint, account: &Account, at: Link) -> Result<bool, Trouble> {
     match listed(endpoint, account, at, None, 1).await {
         Ok(answer) => read_has(answer.raw(), account, at),
-        Err(Trouble::NotYet(_) | Trouble::Pruned(_) | Trouble::Lacks(_)) => Ok(false),
+        Err(Trouble::NotYet(_) | Trouble::Lacks(_)) => Ok(false),
+        // It has the block, and in it another or none; what it has thrown away reads otherwise.
+        Err(Trouble::Pruned(why)) if is_not_there(&why) => Ok(false),
         Err(trouble) => Err(trouble),
     }
+}
+
+/// Whether a node says that it looked into the very block, and not that it has the block no more.
+pub(crate) fn is_not_there(why: &str) -> bool {
+    why.contains("cannot locate transaction")
 }
 
 fn read_has(body: &[u8], account: &Account, at: Link) -> Result<bool, Trouble> {
