@@ -10,7 +10,7 @@ use amn_rpc::Endpoint;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Shared;
-use super::accounts::{Cursors, Followed};
+use super::accounts::{Cursors, Followed, Since};
 use super::ask::{Ask, Dialect, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
@@ -66,6 +66,10 @@ impl Shared {
         if heads.len() != accounts.len() {
             return Err(Trouble::Failed(format!("{} heads for {} accounts", heads.len(), accounts.len())));
         }
+        let since = Since { height: stands.at.height, time: stands.time };
+        for (account, _) in accounts.iter().zip(&heads).filter(|(_, head)| head.is_none()) {
+            cursors.is_unseen(*account, since);
+        }
         let heads: Vec<(Account, Link)> =
             accounts.into_iter().zip(heads).filter_map(|(account, head)| Some((account, head?))).collect();
         let mut moved: Vec<(Account, Link, Option<Cursor>)> = Vec::new();
@@ -76,6 +80,9 @@ impl Shared {
             }
         }
         let looked = stream::iter(moved).map(async |(account, head, cursor)| {
+            // An index that shows an account later than its blocks must not make us begin after its first payment.
+            let since = cursors.unseen_since(&account).unwrap_or(since);
+            let stands = Row { at: BlockRef { height: since.height, ..stands.at }, time: since.time, ..stands };
             self.moved(by, stands, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;

@@ -423,7 +423,8 @@ pub(super) async fn has(endpoint: &Endpoint, account: &Account, at: Link) -> Res
 
 /// Whether a node says that it looked into the very block, and not that it has the block no more.
 pub(crate) fn is_not_there(why: &str) -> bool {
-    why.contains("cannot locate transaction")
+    // Or has another there at that time.
+    ["cannot locate transaction", "transaction hash mismatch"].iter().any(|said| why.contains(said))
 }
 
 fn read_has(body: &[u8], account: &Account, at: Link) -> Result<bool, Trouble> {

@@ -67,25 +67,15 @@ struct Walk {
     known: HashSet<BlockName>,
     visited: HashSet<BlockName>,
     wanted: Vec<BlockId>,
-    /// The lowest number among what is known, by workchain: below it, the way has passed by.
-    lowest: Vec<(i8, u32)>,
     found: Vec<BlockHead>,
 }
 
 impl Walk {
     fn down_to(known: &[BlockId]) -> Self {
-        let mut lowest: Vec<(i8, u32)> = Vec::new();
-        for BlockId { name: block, .. } in known {
-            match lowest.iter_mut().find(|(workchain, _)| *workchain == block.workchain) {
-                Some((_, seqno)) => *seqno = block.seqno.min(*seqno),
-                None => lowest.push((block.workchain, block.seqno)),
-            }
-        }
         Self {
             known: known.iter().map(|block| block.name).collect(),
             visited: HashSet::new(),
             wanted: Vec::new(),
-            lowest,
             found: Vec::new(),
         }
     }
@@ -104,10 +94,12 @@ impl Walk {
             return Err(Trouble::TooMuch(format!("over {BLOCKS_MAX} shard blocks under one masterchain block")));
         }
         let BlockName { workchain, shard, seqno, .. } = next.name;
-        // What it stands on was committed by an earlier block; one below all of those is not on the way.
-        if self.lowest.iter().any(|(of, lowest)| *of == workchain && seqno < *lowest) {
+        // Numbers grow along each line of shards: what is made after one that was committed has a higher one.
+        let passed = self.known.iter().find(|known| known.seqno >= seqno && of_one_line(known, &next.name));
+        if let Some(known) = passed {
             // Of two answers one may be older: a worker that is behind, or a cache.
-            return Err(Trouble::Failed(format!("{workchain}:{shard:016x} passes by what was committed, to {seqno}")));
+            let why = format!("{workchain}:{shard:016x}:{seqno} passes by {:016x}:{}", known.shard, known.seqno);
+            return Err(Trouble::Failed(why));
         }
         Ok(Some(next))
     }
@@ -129,6 +121,15 @@ impl Walk {
         self.found.push(head);
         Ok(())
     }
+}
+
+/// Whether one of two blocks holds accounts that the other holds: then one descends from the other.
+fn of_one_line(one: &BlockName, other: &BlockName) -> bool {
+    // A shard is a prefix that ends in a one.
+    let last = |shard: u64| shard & shard.wrapping_neg();
+    let wider = last(one.shard).max(last(other.shard));
+    let beyond = wider.wrapping_shl(1).wrapping_sub(1);
+    one.workchain == other.workchain && (one.shard ^ other.shard) & !beyond == 0
 }
 
 #[cfg(test)]
