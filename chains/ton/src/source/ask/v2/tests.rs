@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::accounts::{read_has, read_head};
 use super::*;
 use crate::address::Realm;
 use crate::source::ask::TONCENTER_V2;
