@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amn_core::block::{Address, NetworkId, Reference};
+use amn_core::block::{Address, Inclusion, NetworkId, Reference};
 use amn_core::confirmation::Require;
 use amn_core::money::Amount;
 use amn_core::network::{Asset, Facts, SharedFacts};
@@ -261,6 +261,18 @@ impl Served {
             Kind::Soroban(_) => soroban::is_account(to),
             // Any address can be shared, and nothing of it tells whether it is.
             Kind::Ton(_) => true,
+        }
+    }
+
+    /// What the proof of a payment shows, in words, where it leads into the chain of the account that was paid.
+    #[must_use]
+    pub const fn account_proof(&self, inclusion: Inclusion) -> Option<&'static str> {
+        match (&self.kind, inclusion) {
+            (Kind::Ton(_), Inclusion::Proven) => Some(
+                "Its cell was hashed again, and the transaction stands in the chain of the account that it came to",
+            ),
+            (Kind::Ton(_), Inclusion::Reported) => Some("It is what a node reported: its cells were not read"),
+            (Kind::Evm(_) | Kind::Soroban(_), _) => None,
         }
     }
 

@@ -320,11 +320,17 @@ pub async fn list(State(app): App, caller: Caller, Params(wish): Params<Wish>) -
     if wish.address.is_some() && wish.network.is_none() {
         return Err(Problem::field(Code::InvalidParameter, "address", "name the network as well"));
     }
+    // However it is written: what the family does not know as an address is nobody's.
+    let spelled = |text: String| {
+        let known = wish.network.as_deref().map(|network| app.chains.parse_address(&NetworkId::new(network), &text));
+        known.and_then(Result::ok).map_or(text, |(address, _)| address.as_str().to_owned())
+    };
+    let address = wish.address.map(spelled);
     let filter = read::intents::Filter {
         tenant: caller.tenant_for(wish.tenant)?,
         network: wish.network,
         status: wish.status,
-        address: wish.address,
+        address,
     };
     let rows = read::intents::list(&app.pool, &filter, after, page::with_one_more(limit)).await?;
     let page = page::page(rows, limit, |i| cursor(i.created_at, i.id.0), |i| view::intent(i, &*app.chains));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amn_core::block::{NetworkId, Operator};
-use amn_rpc::{Doorbell, DoorbellHealth, EndpointConfig, Secret, install_crypto};
+use amn_rpc::{Announcing, Doorbell, DoorbellHealth, EndpointConfig, Secret, install_crypto};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +53,29 @@ async fn it_rings_on_connecting_and_on_each_head() {
         socket.send(Message::text(HEAD)).await.unwrap();
         rings(&bell).await;
     }
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_node_that_announces_in_other_words_is_asked_in_them_and_rings() {
+    const ANNOUNCING: Announcing = Announcing { subscribe: r#"{"operation":"subscribe"}"#, sign: "\"type\"" };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = EndpointConfig::new("a", "http://127.0.0.1:1", Operator::new("a"));
+    config.ws = Some(format!("ws://{}", listener.local_addr().unwrap()).into());
+    config.announcing = ANNOUNCING;
+    let (pool, _) = pool_by_hand(vec![config]);
+    let (bell, endpoint) = (Arc::new(Notify::new()), &pool.endpoints()[0]);
+    let task = tokio::spawn(endpoint.doorbell().unwrap().ring(Arc::clone(&bell)));
+    let (stream, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let mut socket = accept_async(stream).await.unwrap();
+    let asked = timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(asked.to_text().unwrap(), ANNOUNCING.subscribe);
+    rings(&bell).await;
+    for said in [r#"{"id":"1","status":"subscribed"}"#, HEAD, r#"{"type":"transactions","finality":"finalized"}"#] {
+        socket.send(Message::text(said)).await.unwrap();
+    }
+    rings(&bell).await;
+    assert_eq!(endpoint.health().doorbell.unwrap().heads, 1, "neither the answer nor another's words are heads");
     task.abort();
 }
 

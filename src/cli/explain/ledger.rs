@@ -106,6 +106,7 @@ impl<'a> Ledger<'a> {
         };
         let list = self.terms(deposit, &require);
         status(report, deposit, &require, grounds.settled_tip, &list);
+        self.chained(report, deposit, &grounds.operators);
         self.attested(report, deposit, &grounds.operators).await;
         if let Some(intent) = intent.as_ref().filter(|_| deposit.late) {
             let by = intent.expires_at.map_or(0, |expires| deposit.block_time.seconds_since(expires));
@@ -132,6 +133,17 @@ impl<'a> Ledger<'a> {
         self.standing(report, network, Some(deposit.height)).await
     }
 
+    /// In words what stands behind a deposit, on networks where an account has a chain of its own.
+    fn chained(&self, report: &mut Report, deposit: &Deposit, operators: &[Operator]) {
+        let served = self.office.networks.get(&NetworkId::new(&deposit.network));
+        let Some(shown) = served.and_then(|served| served.account_proof(deposit.inclusion)) else { return };
+        let words = format!(
+            "{shown}; that the network committed it, and in this masterchain block, is {}.",
+            given_by(operators)
+        );
+        report.say("evidence", &deposit.network, words);
+    }
+
     /// In words what stands behind a deposit, on networks whose blocks are attested.
     async fn attested(&self, report: &mut Report, deposit: &Deposit, operators: &[Operator]) {
         let Some(count) = deposit.attestations else { return };
@@ -139,11 +151,7 @@ impl<'a> Ledger<'a> {
             Inclusion::Proven => "is proven from the header of its own ledger",
             Inclusion::Reported => "is what a node reported: its ledger does not prove it",
         };
-        let given = match operators {
-            [] => "no operator's".to_owned(),
-            [one] => format!("the word of {one}"),
-            all => format!("the word of {}", all.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ")),
-        };
+        let given = given_by(operators);
         let block = BlockRef { height: Height(deposit.height), hash: deposit.block_hash };
         let index = u32::try_from(deposit.index).unwrap_or(u32::MAX);
         let transfer = TransferId { tx: deposit.tx, kind: deposit.kind, index };
@@ -275,6 +283,15 @@ impl<'a> Ledger<'a> {
 }
 
 /// Where it is, and what it waits for.
+/// Whose word it is.
+fn given_by(operators: &[Operator]) -> String {
+    match operators {
+        [] => "no operator's".to_owned(),
+        [one] => format!("the word of {one}"),
+        all => format!("the word of {}", all.iter().map(Operator::as_str).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn status(report: &mut Report, deposit: &Deposit, require: &Require, tip: Option<u64>, list: &[Term]) {
     let network = deposit.network.as_str();
     let under = in_words(&json!(require));

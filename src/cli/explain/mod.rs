@@ -15,6 +15,8 @@ use amn_core::money::Amount;
 use amn_scanner::networks::Networks;
 use amn_scanner::store::read;
 use anyhow::Result;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 
 use super::office::Office;
@@ -53,15 +55,22 @@ impl std::str::FromStr for Subject {
         if let Ok(said) = text.parse() {
             return Ok(Self::Said(said));
         }
-        if let Ok(tx) = text.parse() {
+        if let Some(tx) = text.parse().ok().or_else(|| in_base64(text)) {
             return Ok(Self::Transaction(tx));
         }
         // Shorter or longer ones are addresses on no chain we serve.
-        if (20..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:".contains(&b)) {
+        if (20..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-:+/".contains(&b))
+        {
             return Ok(Self::Address(text.to_owned()));
         }
         Err("a transaction's hash, an address, or an id that begins with pi_, dep_ or ce_".to_owned())
     }
+}
+
+/// TON's nodes write the hash of a transaction so.
+fn in_base64(text: &str) -> Option<Hash> {
+    let bytes = STANDARD.decode(text.replace('-', "+").replace('_', "/")).ok()?;
+    Some(Hash(bytes.try_into().ok()?))
 }
 
 impl Explain {

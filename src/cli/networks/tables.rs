@@ -27,6 +27,7 @@ pub(super) fn list(page: &mut Page, networks: &[Value], silent: &[String]) {
     page.table(heads, &table, "no network is known yet; the daemon registers those that the configuration enables");
     for network in networks {
         halt(page, network);
+        slow_mode(page, network);
     }
     let endpoints: Vec<_> = networks.iter().flat_map(node_rows).collect();
     if !endpoints.is_empty() {
@@ -74,6 +75,14 @@ pub(super) fn one(page: &mut Page, network: &Value, silent: &[String]) {
     }
 }
 
+/// A network that is read block by block costs many times as much: said without being asked.
+fn slow_mode(page: &mut Page, network: &Value) {
+    if network["facts"]["mode"] == "by_block" {
+        let (id, why) = (text(&network["id"]), text(&network["facts"]["mode_reason"]));
+        page.line(format!("{id} is read block by block, not account by account: {why}"));
+    }
+}
+
 /// What only the family knows of the network.
 fn family(page: &mut Page, facts: &Value) {
     let names = |of: &Value| array(of).iter().map(text).collect::<Vec<_>>().join(", ");
@@ -86,6 +95,18 @@ fn family(page: &mut Page, facts: &Value) {
             ("protocol", format!("read up to {}", facts["protocol_max"])),
             ("attested by", names(&facts["organisations"])),
             ("lakes", lakes.collect::<Vec<_>>().join(", ")),
+        ]);
+    }
+    if facts["global_id"].is_i64() {
+        let jettons =
+            array(&facts["jettons"]).iter().map(|of| format!("{} ({})", text(&of["symbol"]), text(&of["master"])));
+        let mode = if facts["mode"] == "by_account" { "account by account" } else { "block by block" };
+        page.line("");
+        page.pairs(&[
+            ("global id", facts["global_id"].to_string()),
+            ("addresses", format!("as on the {}", text(&facts["addresses"]))),
+            ("read", mode.to_owned()),
+            ("jettons", jettons.collect::<Vec<_>>().join(", ")),
         ]);
     }
 }

@@ -113,8 +113,11 @@ async fn an_address_in_any_form_is_one_address() {
     assert_eq!(watched, [shop()]);
     let taken = create(&stand, json!({ "address": raw, "reference": "text:0" })).await;
     assert_eq!((taken.status, taken.code()), (409, "address_taken"), "{}", taken.text);
-    let found = stand.get(&format!("/v1/intents?network=ton-mainnet&address={}", shop())).key(OPERATOR).send().await;
-    assert_eq!(found.body["items"].as_array().unwrap().len(), 5, "{}", found.text);
+    for form in [shop(), SHOP.to_string(), SHOP.bounceable(Realm::Mainnet)] {
+        let list = format!("/v1/intents?network=ton-mainnet&address={form}");
+        let found = stand.get(&list).key(OPERATOR).send().await;
+        assert_eq!(found.body["data"].as_array().map(Vec::len), Some(5), "{form}: {}", found.text);
+    }
 }
 
 #[tokio::test]

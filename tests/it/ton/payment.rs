@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ground::{self, PAYER, SHOP, STALL, WHOLE, letter};
 use super::play::{Setting, TonPlay};
 use super::scene::Way;
+use crate::cli::amn;
 
 /// The comment that the payer is told to write.
 fn comment(intent: &Value) -> &str {
@@ -60,5 +61,47 @@ async fn dollars_by_comment_are_found_in_the_wallet_that_we_work_out_and_a_first
     play.pass(10);
     for intent in [&dollars, &stall] {
         hears_that_it_is_confirmed(&play, intent).await;
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_told_what_stands_behind_a_payment_and_how_the_network_is_read() {
+    let play = TonPlay::with(Setting::default()).await;
+    let config = play.dir.path().join("amn-scanner.toml");
+    let shop = SHOP.to_string();
+    let terms = ["--tenant", "seller", "--network", ground::NETWORK, "--asset", "TON", "--due", "1000000000"];
+    let made = amn(&config, &[&["intents", "create"][..], &terms, &["--address", &shop]].concat()).await.fine();
+    let said = made.lines().find_map(|line| line.strip_prefix("reference")).unwrap().trim();
+    let comment = said.strip_prefix("text:").unwrap();
+    assert!(made.contains("ton://transfer/UQ") && made.contains(&format!("text={comment}")), "{made}");
+    play.receive(SHOP, &letter(WHOLE, comment), Outcome::Accepted);
+    play.pass(10);
+    let intent = json!({ "id": made.split_whitespace().find(|word| word.starts_with("pi_")).unwrap() });
+    hears_that_it_is_confirmed(&play, &intent).await;
+    let tx = play.bodies(&intent).pop().unwrap()["deposits"][0]["tx"].as_str().unwrap().to_owned();
+    let bytes: amn_core::block::Hash = tx.parse().unwrap();
+    // As an explorer of TON shows it.
+    let short = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes.0);
+    for name in [tx.as_str(), &short] {
+        let explained = amn(&config, &["explain", name, "--json"]).await.json();
+        let findings = explained["findings"].as_array().unwrap();
+        let evidence = findings.iter().find(|finding| finding["code"] == "evidence");
+        let words = evidence.unwrap_or_else(|| panic!("no evidence in {findings:#?}"))["words"].as_str().unwrap();
+        assert!(words.contains("hashed again") && words.ends_with("the word of alpha, beta."), "{words}");
+        assert_eq!(explained["moves"][0]["shown"], "1 TON", "{explained:#}");
+    }
+    let shown = amn(&config, &["networks", "show", ground::NETWORK]).await.fine();
+    for part in ["-239", "account by account", "USD (EQ", "toncenter-v3", "tonapi"] {
+        assert!(shown.contains(part), "no {part:?} in:\n{shown}");
+    }
+    let checked = amn(&config, &["check", "--json"]).await;
+    let checks: Value = serde_json::from_str(&checked.out).unwrap();
+    let said = |check: &str| {
+        let found = checks["checks"].as_array().unwrap().iter().find(|line| line["check"] == check);
+        found.unwrap_or_else(|| panic!("no {check} in {checks:#}")).clone()
+    };
+    assert!(said("identity")["said"].as_str().unwrap().ends_with("tvm:-239"), "{checks:#}");
+    for check in ["mode", "masters", "agreement"] {
+        assert_eq!(said(check)["status"], "ok", "{checks:#}");
     }
 }

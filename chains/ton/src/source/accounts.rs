@@ -3,6 +3,7 @@
 //! Of an owner we know his address alone; where else his money arrives, the wallets of the jettons on the allow-list,
 //! is worked out here, once for each owner.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -79,9 +80,8 @@ impl Owners {
 
     fn add(&mut self, registry: &Registry, owners: impl Iterator<Item = Account>) {
         for owner in owners {
-            if !self.of.contains_key(&owner) {
-                let own = Wallets::of(registry, [owner]);
-                self.of.insert(owner, own.accounts().copied().collect());
+            if let Entry::Vacant(new) = self.of.entry(owner) {
+                new.insert(Wallets::of(registry, [owner]).accounts().copied().collect());
                 Arc::make_mut(&mut self.wallets).add(registry, owner);
             }
         }

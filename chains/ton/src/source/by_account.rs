@@ -158,10 +158,9 @@ impl Shared {
                     head.lt, head.hash, named.at.hash
                 )));
             }
-            Some(_) => {}
             // It says that the account stands there, and does not list it: an index writes its tables one by one.
             None if self.waited(account, head) => names.push(Named { account, at: head, height: None }),
-            None => {}
+            Some(_) | None => {}
         }
         if fresh {
             names.retain(|named| named.height.is_none_or(|height| height > on.at.height));
@@ -233,7 +232,7 @@ impl Shared {
                 }
                 Ok(Some(placed(account, way, &names, on.height, to)))
             }
-            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, trouble, &denied),
+            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, *trouble, &denied),
             Err(Astray::Elsewhere(lie)) => {
                 let (Some(cursor), Some(top)) = (cursor, names.last()) else { return Err(lie.into()) };
                 self.who_has_it(by, account, cursor, top.at).await?;

@@ -98,7 +98,7 @@ impl Memory {
             return Vec::new();
         }
         let rows = known.rows.range(from.0..=to.0);
-        rows.zip(from.0..).take_while(|((height, _), next)| *height == next).map(|((_, row), _)| row.clone()).collect()
+        rows.zip(from.0..).take_while(|((height, _), next)| *height == next).map(|((_, row), _)| *row).collect()
     }
 
     pub(crate) fn row(&self, of: &Endpoint, at: Height) -> Option<Row> {
