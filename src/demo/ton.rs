@@ -23,29 +23,23 @@ pub async fn play(house: &mut House) -> Result<(), StageError> {
 }
 
 async fn by_comment(house: &mut House) -> Result<(), StageError> {
-    house.timeline.act(
-        "13  On TON, by comment",
-        "what the masterchain holds is final; the payment itself is hashed, and two must have it",
-    );
+    house
+        .timeline
+        .act("13  On TON, by comment", "what the masterchain holds is final; two operators must have the payment");
     let order = ask(house, "T-3001", "by comment", Money::Ton, 5).await?;
     send(house, order, 5, "to a wallet that is not deployed: \"aborted\", and paid")?;
     believed(house, order, 5).await
 }
 
 async fn in_a_jetton(house: &mut House) -> Result<(), StageError> {
-    house.timeline.act(
-        "14  A jetton, by comment",
-        "the same address; its USDT wallet is worked out from the list, and no notification is needed",
-    );
+    house.timeline.act("14  A jetton, by comment", "the same address: where its USDT lie we work out ourselves");
     let order = ask(house, "T-3002", "in a jetton", Money::Usdt, 30).await?;
-    send(house, order, 30, "without paying for a notification")?;
+    send(house, order, 30, "without a notification: the wallet has it all the same")?;
     believed(house, order, 30).await
 }
 
 async fn in_a_fake(house: &mut House) -> Result<(), StageError> {
-    house
-        .timeline
-        .act("15  A fake jetton", "it calls itself USDT, and its wallets say what USDT's say; its master is another");
+    house.timeline.act("15  A fake jetton", "it calls itself USDT, and tells the shop of it in USDT's words");
     let order = ask(house, "T-3003", FAKE, Money::Usdt, 80).await?;
     let (to, comment) = shown(house, order);
     let amount = units(Money::Usdt, 80);
@@ -63,8 +57,10 @@ async fn in_a_fake(house: &mut House) -> Result<(), StageError> {
     if seen["kind"] != "unlisted_asset" {
         house.differences.push(format!("of the fake jetton it must say that it is not listed, and says {why}"));
     }
-    let what = format!("explain {}: {}", short(&tx), text(&seen["detail"]));
-    house.tell(Actor::Daemon, Mood::Note, &what, "");
+    let why = text(&seen["detail"]);
+    let (why, teller) = why.rsplit_once(' ').unwrap_or((&why, ""));
+    let what = format!("explain {}: {why} {}", short(&tx), short(teller));
+    house.tell(Actor::Daemon, Mood::Note, &what, "not the USDT wallet of the shop");
     house.ends(order, "awaiting", 0);
     Ok(())
 }

@@ -40,13 +40,9 @@ fn of_lists() -> Vec<Lie> {
         lie("silent_empty", "every list is empty, and all is well (trap A)", EVERYWHERE, Shows::Trouble, |_| {
             vec![Fault::SilentEmpty]
         }),
-        lie(
-            "hole",
-            "the block that pays is missing, those above are there (trap B)",
-            EVERYWHERE,
-            Shows::Trouble,
-            |v| vec![Fault::Hole(v.height)],
-        ),
+        lie("hole", "the block that pays is missing, those above are there (trap B)", EVERYWHERE, Shows::Either, |v| {
+            vec![Fault::Hole(v.height)]
+        }),
         lie("hole_above", "the block above the one that pays is missing", EVERYWHERE, Shows::Trouble, |v| {
             vec![Fault::Hole(v.height + 1)]
         }),
@@ -76,17 +72,17 @@ fn of_lists() -> Vec<Lie> {
             vec![Fault::PagesOf(2)]
         }),
         lie("out_of_order", "lists are shuffled", EVERYWHERE, Shows::Trouble, |_| vec![Fault::OutOfOrder]),
-        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Doubled]),
+        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Either, |_| vec![Fault::Doubled]),
         lie("unknown_is_an_error", "a block it does not have is an error", EVERYWHERE, Shows::Harmless, |_| {
             vec![Fault::UnknownIsAnError]
         }),
-        lie("withheld", "the shop's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld", "the shop's newest transaction has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(SHOP)]
         }),
-        lie("withheld_token", "its wallet's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld_token", "its wallet's newest transaction has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(ground::wallet(&SHOP))]
         }),
-        lie("withheld_first", "the first transaction of an account has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld_first", "the first transaction of an account has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(ground::STALL)]
         }),
     ]
@@ -95,19 +91,19 @@ fn of_lists() -> Vec<Lie> {
 /// What transactions are shown as.
 fn of_cells() -> Vec<Lie> {
     vec![
-        lie("flipped", "one bit of the payment is another", EVERYWHERE, Shows::Told, |v| {
+        lie("flipped", "one bit of the payment is another", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Flipped(v.native)]
         }),
-        lie("flipped_token", "one bit of the payment in dollars is another", EVERYWHERE, Shows::Told, |v| {
+        lie("flipped_token", "one bit of the payment in dollars is another", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Flipped(v.token)]
         }),
-        lie("cells_of_other", "another transaction in the place of the payment", EVERYWHERE, Shows::Told, |v| {
+        lie("cells_of_other", "another transaction in the place of the payment", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::CellsOfOther(v.native)]
         }),
-        lie("cut_out", "a part of the payment is cut out, its hash alone left", EVERYWHERE, Shows::Told, |v| {
+        lie("cut_out", "a part of the payment is cut out, its hash alone left", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::CutOut(v.native)]
         }),
-        lie("undecodable", "the payment is no bag of cells", EVERYWHERE, Shows::Told, |v| {
+        lie("undecodable", "the payment is no bag of cells", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Undecodable(v.native)]
         }),
         lie("not_in_database", "raw transactions are not in its database any more", EVERYWHERE, Shows::Trouble, |_| {
@@ -133,7 +129,7 @@ fn of_chains() -> Vec<Lie> {
             vec![forged(v, SHOP, &ground::letter(LOOT, "never"), Outcome::Accepted)]
         }),
         lie("forged_token", "a newest one of its wallet, in dollars", EVERYWHERE, Shows::Detected, |v| {
-            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never"), Outcome::Accepted)]
+            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never either"), Outcome::Accepted)]
         }),
         lie("forged_first", "a first transaction of an account that has none", EVERYWHERE, Shows::Detected, |v| {
             vec![forged(v, THUG, &Letter::from(PAYER, units(LOOT)), Outcome::Undeployed)]
@@ -164,7 +160,7 @@ fn of_networks() -> Vec<Lie> {
         from_the_start(lie("test_network", "it is of the test network", EVERYWHERE, Shows::Told, |_| {
             vec![Fault::GlobalId(-3)]
         })),
-        lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Told, |_| {
+        lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Either, |_| {
             vec![Fault::GlobalId(-3)]
         }),
         from_the_start(lie("decimals", "the dollar has six decimals", EVERYWHERE, Shows::Halts, |_| {
@@ -174,7 +170,7 @@ fn of_networks() -> Vec<Lie> {
             "no_decimals",
             "what the dollar says of itself lies elsewhere",
             EVERYWHERE,
-            Shows::Harmless,
+            Shows::Halts,
             |_| vec![Fault::NoDecimals],
         )),
         from_the_start(lie("wallet_of_thief", "everybody's wallet is the thief's", EVERYWHERE, Shows::Halts, |_| {
@@ -195,7 +191,7 @@ fn of_networks() -> Vec<Lie> {
             |_| vec![Fault::Exits(11)],
         )),
         lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Told, |v| vec![Fault::Fork(v.height)]),
-        lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Told, |v| {
+        lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Fork(v.height - 1)]
         }),
     ]
@@ -208,7 +204,7 @@ fn of_heights() -> Vec<Lie> {
         lie("stalled", "it has stood still since before the payment", EVERYWHERE, Shows::Trouble, |v| {
             vec![Fault::Stalled(v.height - 1)]
         }),
-        lie("ahead", "it says it is five blocks ahead", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Ahead(5)]),
+        lie("ahead", "it says it is five blocks ahead", EVERYWHERE, Shows::Either, |_| vec![Fault::Ahead(5)]),
         lie(
             "stale_worker",
             "every second answer is of a worker three blocks behind",

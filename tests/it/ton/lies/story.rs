@@ -91,6 +91,8 @@ pub enum Shows {
     Trouble,
     /// It needs no word and does no harm.
     Harmless,
+    /// Whether anybody hears of it is all the same: it is not asked, or shows nothing that counts.
+    Either,
     /// Nobody can tell it from the truth but the other operators: it may be detected, and is never confirmed.
     Detected,
     /// The network does not start or halts, and names it: who is right is for a person to say.
@@ -136,7 +138,8 @@ impl Play {
         let mut lives = Lives::default();
         lives.receive(&mut history, SHOP, &ground::letter(WHOLE, "long ago"), Outcome::Accepted);
         lives.receive(&mut history, ground::wallet(&SHOP), &ground::dollars(WHOLE, "long ago"), Outcome::Accepted);
-        history.pass(12);
+        // Past the time within which what was not shown is looked for.
+        history.pass(400);
         let history = Arc::new(Mutex::new(history));
         let share = || Node::share(history.clone());
         let (honest, other, liar) = (share().await.unwrap(), share().await.unwrap(), share().await.unwrap());
@@ -193,7 +196,7 @@ impl Play {
         ];
         let baits = [
             ("TON", SHOP, Some("text:never"), LOOT),
-            ("USD", SHOP, Some("text:never"), LOOT),
+            ("USD", SHOP, Some("text:never either"), LOOT),
             ("TON", THIEF, None, LOOT),
             ("TON", THUG, None, LOOT),
             ("USD", FENCE, None, LOOT),
@@ -220,7 +223,7 @@ impl Play {
             self.tells(lie, &before, height, names);
         }
         self.catch_up().await;
-        for _ in 0..4 {
+        for _ in 0..6 {
             self.step(STEP).await;
         }
     }
@@ -254,10 +257,10 @@ impl Play {
         // What seems to be money and is none: of a fake master, a forged notification, what came or went back, and
         // what is too little.
         let fake = ground::wallet_of(&FAKE_MASTER, &SHOP);
-        happens(fake, &ground::dollars(LOOT, "never"), Outcome::Accepted);
-        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never")));
+        happens(fake, &ground::dollars(LOOT, "never either"), Outcome::Accepted);
+        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never either")));
         happens(SHOP, &Letter::from(fake, 20_000_000).saying(forged), Outcome::Accepted);
-        happens(wallet, &ground::dollars(LOOT, "never"), Outcome::SentBack);
+        happens(wallet, &ground::dollars(LOOT, "never either"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never").bounced(), Outcome::Accepted);
         happens(SHOP, &ground::letter(1, "never"), Outcome::NoGas);
