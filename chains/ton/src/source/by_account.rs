@@ -8,10 +8,11 @@ use amn_core::block::{BlockRef, Height, Operator};
 use amn_core::source::{Segment, Watch};
 use amn_rpc::Endpoint;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
 
 use super::Shared;
 use super::accounts::{Cursors, Followed};
-use super::ask::{Ask, Dialect, Named, Row};
+use super::ask::{Ask, Dialect, End, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
 use super::trouble::Trouble;
@@ -75,8 +76,9 @@ impl Shared {
                 moved.push((*account, *head, cursor));
             }
         }
+        let ends = OnceCell::new();
         let looked = stream::iter(moved).map(async |(account, head, cursor)| {
-            self.moved(by, stands, account, head, cursor).await.map(|moved| (account, moved))
+            self.moved(by, stands, &ends, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
         let mut moved = Vec::new();
@@ -120,6 +122,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
+        ends: &OnceCell<End>,
         account: Account,
         head: Link,
         cursor: Option<Cursor>,
@@ -127,7 +130,7 @@ impl Shared {
         let ask = Ask { endpoint: by };
         let (cursor, fresh) = match cursor {
             Some(cursor) => (Some(cursor), false),
-            None => match self.begin(by, on, account, head).await? {
+            None => match self.begin(by, on, ends, account, head).await? {
                 // Nothing has happened to it since.
                 Some(cursor) if cursor.at == head => return Ok((Some(cursor), Vec::new(), true)),
                 cursor => (cursor, true),
@@ -167,6 +170,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
+        ends: &OnceCell<End>,
         account: Account,
         head: Link,
     ) -> Result<Option<Cursor>, Trouble> {
@@ -176,7 +180,10 @@ impl Shared {
                 return Err(Trouble::Lie(format!("the last transaction of {account} is another's by its own word")));
             }
             Some(named) if named.height.is_some_and(|height| height <= on.at.height) => Some(head),
-            _ => ask.last_at_or_below(&account, on.at.height).await?.map(|named| named.at),
+            _ => {
+                let end = *ends.get_or_try_init(|| ask.end(on.at.height)).await?;
+                ask.last_at_or_below(&account, end).await?.map(|named| named.at)
+            }
         };
         let Some(at) = last else { return Ok(None) };
         match self.one(by.operator(), account, at, &mut Known::new()).await {
