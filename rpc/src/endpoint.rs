@@ -80,7 +80,13 @@ impl Endpoint {
         let url = match folder_of(&config.url) {
             Some(folder) if config.kind != JSON_RPC => folder,
             Some(_) => return Err(wrong("url is a folder, which answers no calls")),
-            None => parse_url(&config.url, ["http", "https"]).ok_or_else(|| wrong("url is not http(s)://host…"))?,
+            None => parse_url(&config.url, ["http", "https"]).ok_or_else(|| {
+                wrong(if config.kind == JSON_RPC {
+                    "url is not http(s)://host…"
+                } else {
+                    "url is not http(s)://host…, nor file:///… on this machine"
+                })
+            })?,
         };
         let mut redactor = Redactor::default();
         redactor.learn_url(&url);

@@ -183,8 +183,16 @@ fn wrong() -> Vec<(&'static str, String, &'static str)> {
             lake("url = \"/srv/lake\""),
             "url: must be a URL that begins with https:// or http:// or file://",
         ),
-        ("a data lake in a folder of another machine", lake("url = \"file://host/srv/lake\""), "url"),
-        ("a data lake in a folder with a question", lake("url = \"file:///srv/lake?version=2\""), "url"),
+        (
+            "a data lake in a folder of another machine",
+            lake("url = \"file://host/srv/lake\""),
+            "url is not http(s)://host…, nor file:///… on this machine",
+        ),
+        (
+            "a data lake in a folder with a question",
+            lake("url = \"file:///srv/lake?version=2\""),
+            "url is not http(s)://host…, nor file:///… on this machine",
+        ),
         ("a data lake without an address", lake(""), "url: must be given"),
         (
             "a data lake with a WebSocket",

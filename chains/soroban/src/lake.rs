@@ -289,7 +289,7 @@ impl Lake {
                 let what = format!("it has no {MANIFEST}, which says what it holds: is its address right?");
                 return Err(LakeError::Failed(what));
             }
-            Err(error) => return Err(Self::failed(&error)),
+            Err(error) => return Err(LakeError::Failed(format!("{MANIFEST}: {}", Self::failed(&error)))),
         };
         let manifest: Manifest = answer.parse().map_err(|error| LakeError::Failed(format!("{MANIFEST}: {error}")))?;
         let layout = manifest.layout(&self.shared.passphrase).map_err(|error| {

@@ -285,6 +285,7 @@ impl Shared {
     }
 
     async fn read_on(&self, on: BlockRef, up_to: Height, watch: &Watch) -> Result<Segment, SourceError> {
+        self.memory.follow();
         let next = on.height.next();
         let mut verdict = Verdict::default();
         let lakes_first = self.prefers_lakes(on);

@@ -72,7 +72,8 @@ async fn what_is_taken_from_a_shared_account_is_reversed_by_rule_and_a_person_he
     let play = StellarPlay::with(Setting::default()).await;
     let mut intents = Vec::new();
     for (number, more) in [(7, 5), (8, 0), (9, 0), (10, 9)] {
-        let terms = json!({"asset": ground::asset("USD"), "reference": format!("id:{number}")});
+        let (asset, due) = (ground::asset("USD"), (WHOLE + more).to_string());
+        let terms = json!({"asset": asset, "due": due, "reference": format!("id:{number}")});
         intents.push(play.intent(terms).await);
         play.close(&[Tx::of(PAYER).pay(muxed(SHOP, number), &ground::usd(), WHOLE + more)]);
     }

@@ -6,6 +6,8 @@ use amn_soroban::testkit::event::{address, map, raw, symbol, whole};
 use serde_json::{Value, json};
 use stellar_xdr::{ContractEvent, ScBytes, ScVal, ScVec};
 
+use crate::cli::amn;
+
 use super::ground::{self, ESCROW, PAYER, WHOLE};
 use super::play::{Setting, StellarPlay};
 
@@ -63,6 +65,21 @@ async fn settle(play: &StellarPlay) {
     })
     .await;
     play.quiet().await;
+}
+
+#[tokio::test]
+async fn check_says_who_listens_to_what() {
+    let play = play(r#"topics = [["symbol:escrow_funded", "**"], ["symbol:released"]]"#).await;
+    let checked = amn(&play.dir.path().join("amn-scanner.toml"), &["check", "--json"]).await.out;
+    let checked: Value = serde_json::from_str(&checked).unwrap();
+    let lines = checked["checks"].as_array().unwrap();
+    let [line] = lines.iter().filter(|line| line["check"] == "listener").collect::<Vec<_>>()[..] else {
+        panic!("{checked:#}")
+    };
+    assert_eq!(line["subject"], format!("{}/{}", ground::NETWORK, ESCROW.spell()));
+    let said = line["said"].as_str().unwrap();
+    let hears = "seller hears [symbol:escrow_funded, **] and [symbol:released] since its first start; ";
+    assert!(said.starts_with(hears) && said.contains("amn-scanner.toml:"), "{said}");
 }
 
 #[tokio::test]

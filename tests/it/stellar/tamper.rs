@@ -91,9 +91,8 @@ impl Play {
             Stand::OneOfTwo => vec![a, b],
         };
         let mut scene = StellarScene::waiting(ground::network(ground::TWO), None, endpoints, &[]).await;
-        let mut last = scene.catch_up().await;
-        if last != Outcome::Idle {
-            last = scene.catch_up().await;
+        if scene.catch_up().await != Outcome::Idle {
+            scene.catch_up().await;
         }
         let amount = VICTIM.amount;
         let mut paid = Vec::new();
@@ -115,7 +114,7 @@ impl Play {
         }
         settle_early(&mut honest.history());
         scene.time.advance(STEP);
-        last = scene.catch_up().await;
+        let last = scene.catch_up().await;
         let mut play = Self { stand, honest, _other: other, liar, scene, paid, baits, last, wrong: Vec::new() };
         let settled = play.rows().await.iter().filter(|row| row.6 == "settled").count();
         if settled != 1 {

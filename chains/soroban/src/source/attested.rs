@@ -17,7 +17,7 @@ use crate::evidence::COUNTED_ABOVE;
 const COUNTED_MAX: usize = 256;
 
 /// A ledger, and the organisation that built it.
-type Step = (Header, Option<Arc<str>>);
+pub type Step = (Header, Option<Arc<str>>);
 
 /// Who attested ledgers that are older than what is remembered of the chain, as far as was read.
 #[derive(Debug, Default)]
@@ -102,7 +102,8 @@ impl Shared {
         None
     }
 
-    async fn above(&self, endpoint: &Arc<amn_rpc::Endpoint>, on: BlockRef) -> Result<Vec<Step>, Trouble> {
+    /// The ledgers that stand on this one, a page of them, as one endpoint has them.
+    pub async fn above(&self, endpoint: &Arc<amn_rpc::Endpoint>, on: BlockRef) -> Result<Vec<Step>, Trouble> {
         let ask = self.ask(endpoint);
         let first = number(on.height.next())?;
         let latest = ask.range_to(first.saturating_add(PAGE_MAX - 1)).await?.latest;

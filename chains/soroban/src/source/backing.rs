@@ -11,6 +11,7 @@ use std::time::Duration;
 use amn_core::block::{BlockHash, BlockRef, Header, Height, Operator};
 use amn_core::source::Watch;
 use amn_rpc::Endpoint;
+use amn_rpc::config::JSON_RPC;
 
 use super::page::Shown;
 use super::trouble::Trouble;
@@ -23,6 +24,10 @@ const ORGANISATIONS: usize = 2;
 /// Ledgers' time that a second word is waited for where no validators are known; whoever else is there but distrusted
 /// is not waited for.
 const WAITED_LEDGERS: u64 = 3;
+
+/// Pages of ledgers above a stretch that are read for who built on it: four of eight are three minutes of the public
+/// network, in which every organisation has closed a ledger.
+const PAGES_ABOVE: usize = 4;
 
 /// How much of a stretch is backed.
 #[derive(Debug)]
@@ -82,8 +87,12 @@ impl Shared {
             return self.contested(by, shown, other, *there).await.map(|()| Backed { count, ..whole });
         }
         if asked.behind == 0 && asked.silent.is_empty() && asked.pruned > 0 {
-            // History that nobody else keeps. It must lead to what is backed, or nothing in it ever settles.
-            return Ok(whole);
+            // History that nobody else keeps. Where no validators are known it must lead to what is backed, or nothing
+            // in it ever settles. Lakes are looked at once more by whoever reads them.
+            return match self.organisations_asked() {
+                Some(asked) if by.kind() == JSON_RPC => self.built_on_above(by, shown, asked).await,
+                _ => Ok(whole),
+            };
         }
         let patience = Duration::from_millis(self.network.facts.block_time_ms.saturating_mul(WAITED_LEDGERS));
         let waited = || nobody || self.memory.waited(patience, self.pool.time().now());
@@ -92,6 +101,28 @@ impl Shared {
         }
         let (last, silent) = (on.height.0.saturating_add(all as u64), asked.silent.join("; "));
         Err(Trouble::NotYet(format!("no second operator and no validators stand behind ledger {last} yet {silent}")))
+    }
+
+    /// How much of a stretch that one endpoint alone keeps validators built on: in the ledgers that follow it, which
+    /// that endpoint keeps too, if they are the network's.
+    async fn built_on_above(&self, by: &Arc<Endpoint>, shown: &Shown, asked: u32) -> Result<Backed, Trouble> {
+        let (mut on, mut above) = (shown.tip().map(|tip| tip.at), BTreeSet::new());
+        let first = shown.blocks.first().map_or(Height(0), |block| block.header.at.height);
+        for _ in 0..PAGES_ABOVE {
+            let Some(tip) = on else { break };
+            for (header, organisation) in self.above(by, tip).await? {
+                on = Some(header.at);
+                above.extend(organisation);
+            }
+            let count = attested_to(shown, above.clone(), asked);
+            if count > 0 {
+                return Ok(Backed { count, operators: BTreeSet::new(), alone: false });
+            }
+        }
+        let (operator, last) = (by.operator(), on.map_or(first, |on| on.height));
+        Err(Trouble::Disagree(format!(
+            "{operator} alone keeps ledgers {first} to {last}, and no {asked} organisations built on them"
+        )))
     }
 
     /// What another endpoint has at the end of a stretch, or at its own head, where that is within it.
@@ -191,6 +222,19 @@ impl Shared {
         }
         if attested.len() == 1 { attested.pop_first() } else { None }
     }
+}
+
+/// How many ledgers of a stretch, from the first on, so many organisations built on, with those that built above it.
+fn attested_to(shown: &Shown, mut above: BTreeSet<Arc<str>>, asked: u32) -> usize {
+    let mut count = shown.steps.len();
+    for (_, organisation) in shown.steps.iter().rev() {
+        if above.len() >= asked as usize {
+            break;
+        }
+        above.extend(organisation.clone());
+        count -= 1;
+    }
+    count
 }
 
 /// Two operators have one ledger: whoever has another there stands alone, unless others stand with it.

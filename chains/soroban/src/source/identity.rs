@@ -192,8 +192,8 @@ async fn welcome_back(source: &Arc<Shared>) {
     source.pool.welcome_back(identify).await;
 }
 
-/// The newest ledger that two operators have, where there are two: so no single one leads us astray, and what is read
-/// up to it can be backed. An endpoint that has nothing new is asked one small question.
+/// The newest ledger that two operators have, where there are two, or that validators can vouch for in the second one's
+/// place: so no single one leads us astray, and what is read up to it can be backed. An endpoint that has nothing new is asked one small question.
 pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     welcome_back(source).await;
     if let Some(why) = source.behind() {
@@ -240,26 +240,32 @@ pub async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
             endpoint.remark(&format!("it says that its newest ledger is {height}; that of others is {agreed}"));
         }
     }
-    // A second operator that stands still holds us no longer than that: then validators must do.
+    // A second operator that stands still holds us no longer than that: then validators must do. One that lags so far
+    // that validators can have built on what it lacks does not hold us at all, once there is a ledger to go on from.
     let held = source.memory.is_held_at(u64::from(agreed), patience, now);
-    let up_to = if held { newest(true).unwrap_or(agreed) } else { agreed };
-    if let Some(given) = before.as_ref().filter(|given| given.header.at.height.0 >= u64::from(up_to)) {
-        return Ok(of(given.header));
+    let alone = newest(true).unwrap_or(agreed);
+    let behind = alone.saturating_sub(agreed);
+    let built_on = source.organisations_asked().is_some_and(|asked| (asked + 1..=FAR_AHEAD).contains(&behind));
+    let mut targets = vec![agreed];
+    if held || (built_on && source.memory.follows()) {
+        targets.insert(0, alone);
     }
-    for (endpoint, _) in latest.iter().filter(|(_, height)| *height >= up_to) {
-        match source.ask(endpoint).header(Height(u64::from(up_to))).await {
-            Ok((header, answer)) => {
-                source.memory.keep_head(endpoint, header, answer);
-                return Ok(of(header));
+    // A lone claim that nobody can show takes nothing away from what two have.
+    for target in targets {
+        if let Some(given) = before.as_ref().filter(|given| given.header.at.height.0 >= u64::from(target)) {
+            return Ok(of(given.header));
+        }
+        for (endpoint, _) in latest.iter().filter(|(_, height)| *height >= target) {
+            match source.ask(endpoint).header(Height(u64::from(target))).await {
+                Ok((header, answer)) => {
+                    source.memory.keep_head(endpoint, header, answer);
+                    return Ok(of(header));
+                }
+                Err(trouble) => verdict.add(endpoint, trouble),
             }
-            Err(trouble) => verdict.add(endpoint, trouble),
         }
     }
-    // A lone claim that nobody can show takes nothing away from what is known.
-    match before.filter(|given| up_to > agreed && given.header.at.height.0 >= u64::from(agreed)) {
-        Some(given) => Ok(of(given.header)),
-        None => Err(source.error(verdict, Height(u64::from(up_to)))),
-    }
+    Err(source.error(verdict, Height(u64::from(agreed))))
 }
 
 impl Shared {

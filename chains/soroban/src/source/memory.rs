@@ -3,6 +3,7 @@
 //! otherwise.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,7 @@ pub struct Memory {
     agreed: Mutex<Option<(u64, Instant)>>,
     waiting: Mutex<Option<Instant>>,
     garbled: Mutex<(Height, u32)>,
+    follows: AtomicBool,
 }
 
 /// The newest ledger, as an endpoint gave it a moment ago: as good as the same question asked again.
@@ -160,6 +162,16 @@ impl Memory {
     /// Somebody said the second word.
     pub fn heard(&self) {
         *lock(&self.waiting) = None;
+    }
+
+    /// The chain is being read on from a ledger of ours.
+    pub fn follow(&self) {
+        self.follows.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was read on before: whoever has no ledger yet begins where two stand.
+    pub fn follows(&self) -> bool {
+        self.follows.load(Ordering::Relaxed)
     }
 
     /// Counts how often in a row the ledger at a height could not be read.

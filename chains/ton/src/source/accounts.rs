@@ -7,8 +7,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use amn_core::block::Hash;
+use amn_core::block::{Hash, Height};
 use amn_core::source::Watch;
+use amn_core::timestamp::Timestamp;
 
 use crate::address::Account;
 use crate::decode::{Registry, Wallets};
@@ -25,8 +26,9 @@ const CURSORS_MAX: usize = 1_000;
 /// Transactions told on one operator's word that are remembered: all payments of a busy day without a second operator.
 const TOLD_MAX: usize = 10_000;
 
-/// The checkpoint's entries: cursors; those of accounts whose cursor stands on one operator's word, as it was before;
+/// The checkpoint's entries: accounts that nobody has shown yet; cursors; those of accounts whose cursor stands on one operator's word, as it was before;
 /// and what was told on such a word.
+const UNSEEN: &str = "unseen";
 const CURSORS: &str = "accounts";
 const BACKED: &str = "backed";
 const TOLD: &str = "told";
@@ -138,6 +140,15 @@ pub(crate) struct Cursors {
     backed: BTreeMap<Account, Cursor>,
     /// What was told on one operator's word: not again, when its account's chain is gone through once more.
     told: BTreeSet<(Account, Hash)>,
+    /// Accounts that nothing had happened to by anybody's word, and since which block we look.
+    unseen: BTreeMap<Account, Since>,
+}
+
+/// A block by height and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) height: Height,
+    pub(crate) time: Timestamp,
 }
 
 impl Cursors {
@@ -148,12 +159,33 @@ impl Cursors {
             let (account, hash) = packed.split_at_checked(33)?;
             Some((Account::of_raw(account)?, Hash(hash.try_into().ok()?)))
         });
-        Self { of: unpack(entry(CURSORS)), backed: unpack(entry(BACKED)), told: told.collect() }
+        let unseen = entry(UNSEEN).as_chunks::<49>().0.iter().filter_map(|packed| {
+            let (account, block) = packed.split_at_checked(33)?;
+            let (height, time) = block.split_first_chunk::<8>()?;
+            let height = Height(u64::from_be_bytes(*height));
+            let time = Timestamp::from_seconds(i64::from_be_bytes(time.try_into().ok()?));
+            Some((Account::of_raw(account)?, Since { height, time }))
+        });
+        Self {
+            of: unpack(entry(CURSORS)),
+            backed: unpack(entry(BACKED)),
+            told: told.collect(),
+            unseen: unseen.collect(),
+        }
     }
 
     pub(crate) fn write(&self) -> Vec<(String, Vec<u8>)> {
         let told = self.told.iter().flat_map(|(account, hash)| account.raw().into_iter().chain(hash.0));
-        let entries = [(CURSORS, pack(&self.of)), (BACKED, pack(&self.backed)), (TOLD, told.collect())];
+        let unseen = self.unseen.iter().flat_map(|(account, since)| {
+            let (height, time) = (since.height.0.to_be_bytes(), since.time.seconds().to_be_bytes());
+            account.raw().into_iter().chain(height).chain(time)
+        });
+        let entries = [
+            (CURSORS, pack(&self.of)),
+            (BACKED, pack(&self.backed)),
+            (TOLD, told.collect()),
+            (UNSEEN, unseen.collect()),
+        ];
         entries.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(key, bytes)| (key.to_owned(), bytes)).collect()
     }
 
@@ -162,7 +194,20 @@ impl Cursors {
     }
 
     pub(crate) fn set(&mut self, account: Account, cursor: Cursor) {
+        self.unseen.remove(&account);
         self.of.insert(account, cursor);
+    }
+
+    /// Nothing has happened to the account by the word of whoever was asked: what is shown of it later may have
+    /// happened since this block, and is ours.
+    pub(crate) fn is_unseen(&mut self, account: Account, since: Since) {
+        if !self.of.contains_key(&account) {
+            self.unseen.entry(account).or_insert(since);
+        }
+    }
+
+    pub(crate) fn unseen_since(&self, account: &Account) -> Option<Since> {
+        self.unseen.get(account).copied()
     }
 
     /// Two operators have an account's chain up to here.
@@ -211,6 +256,7 @@ impl Cursors {
                 self.of.retain(|account, _| accounts.contains(account));
                 self.backed.retain(|account, _| accounts.contains(account));
                 self.told.retain(|(account, _)| accounts.contains(account));
+                self.unseen.retain(|account, _| accounts.contains(account));
             }
             None if self.of.len() > CURSORS_MAX => {
                 let mut times: Vec<u64> = self.of.values().map(|cursor| cursor.at.lt).collect();
@@ -268,6 +314,12 @@ mod tests {
         let (account, before) = (Account::new(-1, [1; 32]), cursors.get(&Account::new(-1, [1; 32])).unwrap());
         let further = Cursor { at: Link { lt: 99, hash: Hash([8; 32]) }, gone: false };
         assert!(!cursors.tell(account, further.at.hash, true));
+        let since = |height| Since { height: Height(height), time: Timestamp::from_seconds(1_795_000_000) };
+        cursors.is_unseen(Account::new(0, [9; 32]), since(7));
+        cursors.is_unseen(Account::new(0, [9; 32]), since(8));
+        cursors.is_unseen(account, since(8));
+        assert_eq!(cursors.unseen_since(&Account::new(0, [9; 32])), Some(since(7)), "the first look counts");
+        assert_eq!(cursors.unseen_since(&account), None, "it was seen");
         cursors.set_unbacked(account, further);
         assert_eq!(Cursors::read(&cursors.write()), cursors);
         let mut again = Cursors::read(&cursors.write());

@@ -1,8 +1,8 @@
 //! Account by account: where each stands, asked in one question, and its chain from there down to where we stood. What
 //! it costs is what happened to our accounts, however many blocks the network made meanwhile.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use amn_core::block::{BlockRef, Height, Operator};
 use amn_core::source::{Segment, Watch};
@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::OnceCell;
 
 use super::Shared;
-use super::accounts::{Cursors, Followed};
+use super::accounts::{Cursors, Followed, Since};
 use super::ask::{Ask, Dialect, End, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
@@ -34,6 +34,17 @@ pub(crate) const WAITED_BLOCKS: u64 = 25;
 
 /// Collators' clocks: a shard's block may say a later second than the masterchain block that commits it.
 const CLOCKS_DIFFER_SECONDS: i64 = 5;
+
+/// Where blocks end that accounts begin at, each asked once in a stretch: the same one for most accounts.
+#[derive(Default)]
+struct Ends(Mutex<BTreeMap<Height, Arc<OnceCell<End>>>>);
+
+impl Ends {
+    async fn of(&self, ask: &Ask<'_>, height: Height) -> Result<End, Trouble> {
+        let end = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(height).or_default().clone();
+        end.get_or_try_init(|| ask.end(height)).await.copied()
+    }
+}
 
 /// One account that moved.
 pub(crate) struct Moved {
@@ -67,6 +78,10 @@ impl Shared {
         if heads.len() != accounts.len() {
             return Err(Trouble::Failed(format!("{} heads for {} accounts", heads.len(), accounts.len())));
         }
+        let since = Since { height: stands.at.height, time: stands.time };
+        for (account, _) in accounts.iter().zip(&heads).filter(|(_, head)| head.is_none()) {
+            cursors.is_unseen(*account, since);
+        }
         let heads: Vec<(Account, Link)> =
             accounts.into_iter().zip(heads).filter_map(|(account, head)| Some((account, head?))).collect();
         let mut moved: Vec<(Account, Link, Option<Cursor>)> = Vec::new();
@@ -76,8 +91,11 @@ impl Shared {
                 moved.push((*account, *head, cursor));
             }
         }
-        let ends = OnceCell::new();
+        let ends = Ends::default();
         let looked = stream::iter(moved).map(async |(account, head, cursor)| {
+            // An index that shows an account later than its blocks must not make us begin after its first payment.
+            let since = cursors.unseen_since(&account).unwrap_or(since);
+            let stands = Row { at: BlockRef { height: since.height, ..stands.at }, time: since.time, ..stands };
             self.moved(by, stands, &ends, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
@@ -122,7 +140,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
-        ends: &OnceCell<End>,
+        ends: &Ends,
         account: Account,
         head: Link,
         cursor: Option<Cursor>,
@@ -170,7 +188,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
-        ends: &OnceCell<End>,
+        ends: &Ends,
         account: Account,
         head: Link,
     ) -> Result<Option<Cursor>, Trouble> {
@@ -181,7 +199,7 @@ impl Shared {
             }
             Some(named) if named.height.is_some_and(|height| height <= on.at.height) => Some(head),
             _ => {
-                let end = *ends.get_or_try_init(|| ask.end(on.at.height)).await?;
+                let end = ends.of(&ask, on.at.height).await?;
                 ask.last_at_or_below(&account, end).await?.map(|named| named.at)
             }
         };

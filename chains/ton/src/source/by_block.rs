@@ -139,40 +139,49 @@ impl Shared {
         followed: &Followed,
         ours: &mut Ours,
     ) -> Result<usize, Trouble> {
-        let mut read = 0;
-        if ask.dialect()? == Dialect::ToncenterV2 {
-            // Each walk ends where the one before it began.
-            for pair in rows.windows(2) {
-                let [below, row] = pair else { continue };
-                match self.content(ask, below.at, row).await {
-                    Ok(content) => ours.take(content, row, watch, followed),
-                    Err(trouble) if read == 0 => return Err(trouble),
-                    Err(_) => break,
-                }
-                read += 1;
-            }
-            return Ok(read);
-        }
-        let nothing = Tips::default();
-        let above: Vec<Row> = rows.iter().skip(1).copied().collect();
-        let asked = stream::iter(above).map(async |row| (row, ask.content(&row, &nothing).await));
+        let tips = self.tips(ask, rows).await?;
+        let above: Vec<(Row, Tips, Tips)> = rows
+            .iter()
+            .skip(1)
+            .zip(tips.windows(2))
+            .filter_map(|(row, pair)| Some((*row, pair.first()?.clone(), pair.get(1)?.clone())))
+            .collect();
+        let asked = stream::iter(above).map(async |(row, before, tips)| {
+            let content = ask.content_between(&row, &before, &tips).await;
+            (row, tips, content)
+        });
         let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
-        while let Some((row, content)) = asked.next().await {
+        let mut read = 0;
+        while let Some((row, tips, content)) = asked.next().await {
             match content {
-                Ok((content, _)) => ours.take(content, &row, watch, followed),
+                Ok(content) => ours.take(content, &row, watch, followed),
                 Err(trouble) if read == 0 => return Err(trouble),
                 Err(_) => break,
             }
+            self.memory.keep_tips(ask.endpoint, row.at, tips);
             read += 1;
         }
         Ok(read)
     }
 
-    async fn content(&self, ask: &Ask<'_>, below: BlockRef, row: &Row) -> Result<Content, Trouble> {
-        let before = self.memory.tips(ask.endpoint, below);
-        let (content, tips) = ask.content(row, &before).await?;
-        self.memory.keep_tips(ask.endpoint, row.at, tips);
-        Ok(content)
+    /// What each of these blocks commits of each shard, as far as it says. Asked for before what they hold, so that
+    /// they need not be read one after the other: each walk ends where the one below it begins.
+    async fn tips(&self, ask: &Ask<'_>, rows: &[Row]) -> Result<Vec<Tips>, Trouble> {
+        let asked = stream::iter(rows.to_vec()).map(async |row: Row| {
+            let known = self.memory.tips(ask.endpoint, row.at);
+            if known == Tips::default() { ask.tips(row.at.height).await } else { Ok(known) }
+        });
+        let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
+        let mut tips = Vec::with_capacity(rows.len());
+        while let Some(next) = asked.next().await {
+            match next {
+                Ok(next) => tips.push(next),
+                // Without those of the first above us nothing can be read.
+                Err(trouble) if tips.len() < 2 => return Err(trouble),
+                Err(_) => break,
+            }
+        }
+        Ok(tips)
     }
 
     /// One block, whole, from another than `not_by` while one of them can give it.

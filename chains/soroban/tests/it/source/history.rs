@@ -63,6 +63,40 @@ async fn history_that_only_one_keeps_is_read_from_it_alone() {
 }
 
 #[tokio::test]
+async fn history_that_only_one_keeps_is_read_where_validators_built_on_it_however_little_it_gives_at_a_time() {
+    let stand = stand(2, 3).await;
+    stand.pass(20);
+    stand.nodes[0].fault(Fault::PagesOf(1));
+    stand.nodes[1].fault(Fault::Forgot(1_028));
+    let mut on = stand.at(1_001);
+    while on.height.0 < 1_020 {
+        let segment = stand.standing_on(on, stand.at(1_030).height).await.unwrap();
+        assert_eq!((segment.parent, segment.operators), (on, operators(&["a"])));
+        on = segment.tip.at;
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_one_alone_keeps_and_no_validators_built_on_is_not_followed() {
+    let mut stand = stand(2, 3).await;
+    let branch = stand.lie(0).await;
+    stand.pass(40);
+    branch.lock().unwrap().pass(39);
+    stand.nodes[1].fault(Fault::Forgot(1_045));
+    for _ in 0..3 {
+        let error = stand.standing_on(stand.at(1_010), stand.at(1_050).height).await.unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Malformed(why) if why.contains("a alone keeps ledgers 1011 to")),
+            "{error}"
+        );
+        stand.clock.advance(std::time::Duration::from_secs(30));
+    }
+    // Whoever keeps the true history is followed.
+    stand.nodes[1].heal();
+    assert!(heights(&stand.standing_on(stand.at(1_010), stand.at(1_050).height).await.unwrap()).contains(&1_011));
+}
+
+#[tokio::test]
 async fn what_nodes_keep_is_shown() {
     let stand = stand(2, 0).await;
     stand.nodes[1].fault(Fault::Forgot(1_007));

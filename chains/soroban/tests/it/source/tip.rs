@@ -187,9 +187,12 @@ async fn a_second_operator_that_stands_still_does_not_hold_us_for_ever() {
     for organisations in [0, 3] {
         let stand = stand(2, organisations).await;
         assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010));
+        stand.on(1_009).await.unwrap();
         stand.nodes[1].fault(Fault::Stalled(1_010));
         stand.pass(6);
-        assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010), "it may come");
+        // Where validators are known they have built on what the second lacks; else it may come.
+        let head = stand.at(if organisations == 0 { 1_010 } else { 1_016 });
+        assert_eq!(stand.source.head().await.unwrap().tip.at, head);
         let mut on = stand.at(1_010);
         for _ in 0..6 {
             stand.clock.advance(Duration::from_secs(16));
@@ -202,6 +205,39 @@ async fn a_second_operator_that_stands_still_does_not_hold_us_for_ever() {
         // Validators stand behind all but the last two; where none are known, one is followed after a wait.
         assert_eq!(on, stand.at(if organisations == 0 { 1_016 } else { 1_014 }));
     }
+}
+
+#[tokio::test]
+async fn a_second_operator_that_lags_is_passed_as_far_as_validators_built() {
+    let stand = stand(2, 3).await;
+    stand.nodes[1].fault(Fault::Behind(4));
+    assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_006), "a ledger begins where two stand");
+    stand.on(1_005).await.unwrap();
+    stand.pay(5_000_000);
+    stand.pass(3);
+    // Without waiting: two organisations stand above the first two, which the second has not.
+    let segment = stand.on(1_010).await.unwrap();
+    assert_eq!((heights(&segment), paid(&segment.blocks)), (vec![1_011, 1_012], vec![5_000_000]));
+    assert_eq!(segment.operators, operators(&["a"]));
+    assert!(matches!(stand.on(1_012).await, Err(SourceError::NotYet(_))));
+    // One that lags less than validators need is waited for.
+    stand.nodes[1].heal();
+    stand.nodes[1].fault(Fault::Behind(2));
+    assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_014), "it was shown before");
+    assert_eq!(stand.on(1_010).await.unwrap().operators, operators(&["a", "b"]));
+}
+
+#[tokio::test]
+async fn a_claim_beyond_the_second_operator_that_nobody_can_show_does_not_hold_us() {
+    let stand = stand(2, 3).await;
+    stand.on(1_009).await.unwrap();
+    stand.nodes[0].fault(Fault::Ahead(5));
+    for _ in 0..3 {
+        assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_010));
+    }
+    stand.pass(1);
+    assert_eq!(stand.source.head().await.unwrap().tip.at, stand.at(1_011));
+    assert_eq!(stand.on(1_010).await.unwrap().tip.at, stand.at(1_011));
 }
 
 #[tokio::test]

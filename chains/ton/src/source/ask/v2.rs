@@ -1,6 +1,8 @@
 //! toncenter v2: a node behind HTTP. It gives raw cells, one account or one block a request, and several workers that
 //! are not equally far answer in turn.
 
+use std::ops::RangeInclusive;
+
 use amn_core::block::{BlockRef, Hash, Height};
 use amn_core::timestamp::Timestamp;
 use amn_rpc::{Answer, Endpoint};
@@ -18,6 +20,7 @@ use crate::transaction::{Link, Transaction};
 
 /// The masterchain's one shard, as it is written here.
 const WHOLE: &str = "-9223372036854775808";
+const WHOLE_SHARD: u64 = 1 << 63;
 
 /// Accounts that are asked for at once: they go through the endpoint's own limits besides.
 const AT_ONCE: usize = 8;
@@ -250,11 +253,49 @@ pub(super) async fn shards(endpoint: &Endpoint, at: Height) -> Result<Vec<BlockI
     Ok(tips)
 }
 
+/// A block as its list is asked for.
+pub(super) struct Listed {
+    name: BlockName,
+    /// Without it the node looks the block up by its number, and its answer says which one it took.
+    file: Option<Hash>,
+    lt: RangeInclusive<u64>,
+}
+
+impl Listed {
+    /// The masterchain's block, of which nobody has said more.
+    pub(super) fn of_row(row: &Row) -> Result<Self, Trouble> {
+        let number = u32::try_from(row.at.height.0);
+        let seqno = number.map_err(|_| Trouble::NotYet(format!("no block will ever be {}", row.at.height)))?;
+        let name = BlockName { workchain: -1, shard: WHOLE_SHARD, seqno, root: row.at.hash };
+        Ok(Self { name, file: None, lt: 0..=u64::MAX })
+    }
+
+    pub(super) const fn of_head(head: &BlockHead) -> Self {
+        Self { name: head.id.name, file: Some(head.id.file), lt: head.start_lt..=head.end_lt }
+    }
+
+    fn words(&self) -> Vec<(&'static str, String)> {
+        let file = self.file.unwrap_or(Hash([0; 32]));
+        let all = words(&BlockId { name: self.name, file });
+        all.into_iter().take(if self.file.is_some() { 5 } else { 3 }).collect()
+    }
+
+    fn is(&self, given: &BlockName) -> Result<(), Trouble> {
+        let BlockName { root, .. } = self.name;
+        if self.file.is_none() && (BlockName { root, ..*given }) == self.name && given.root != root {
+            // What is at this height was not its to say: it was asked by number.
+            let height = Height(u64::from(self.name.seqno));
+            return Err(Trouble::Forked(BlockRef { height, hash: root }));
+        }
+        same(&self.name, given)
+    }
+}
+
 /// All transactions of a block, each re-hashed.
-pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Result<Vec<Transaction>, Trouble> {
+pub(super) async fn transactions(endpoint: &Endpoint, block: &Listed) -> Result<Vec<Transaction>, Trouble> {
     let mut found: Vec<Transaction> = Vec::new();
     loop {
-        let mut asked = words(&head.id).to_vec();
+        let mut asked = block.words();
         asked.push(("count", PAGE.to_string()));
         if let Some(last) = found.last() {
             // The account's, not the transaction's: a page ends inside an account's list.
@@ -262,7 +303,7 @@ pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Resul
             asked.push(("after_hash", wire::hex_of(&last.account.id)));
         }
         let answer = endpoint.get("getBlockTransactionsExt", &["getBlockTransactionsExt"], &lent(&asked)).await?;
-        let (page, incomplete) = of_block(answer.raw(), head)?;
+        let (page, incomplete) = of_block(answer.raw(), block)?;
         let more = page.len();
         for transaction in page {
             let place = |one: &Transaction| (one.account, one.at.lt);
@@ -283,9 +324,9 @@ pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Resul
     }
 }
 
-fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), Trouble> {
+fn of_block(body: &[u8], block: &Listed) -> Result<(Vec<Transaction>, bool), Trouble> {
     let content: WireContent<'_> = opened(body)?;
-    same(&head.id.name, &content.id.id()?.name)?;
+    block.is(&content.id.id()?.name)?;
     let mut found = Vec::with_capacity(content.transactions.len());
     for one in &content.transactions {
         let address = one.address.as_ref().map(|address| address.account_address);
@@ -293,7 +334,7 @@ fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), T
             return Err(Trouble::Failed("a transaction of a block without its account".to_owned()));
         };
         let claimed = one.transaction_id.link()?;
-        if !head.id.name.holds(&account) || claimed.lt < head.start_lt || claimed.lt > head.end_lt {
+        if !block.name.holds(&account) || !block.lt.contains(&claimed.lt) {
             let lt = claimed.lt;
             return Err(Trouble::Lie(format!(
                 "the transaction of {account} at {lt} cannot be in the block it is shown in"
@@ -382,7 +423,8 @@ pub(super) async fn has(endpoint: &Endpoint, account: &Account, at: Link) -> Res
 
 /// Whether a node says that it looked into the very block, and not that it has the block no more.
 pub(crate) fn is_not_there(why: &str) -> bool {
-    why.contains("cannot locate transaction")
+    // Or has another there at that time.
+    ["cannot locate transaction", "transaction hash mismatch"].iter().any(|said| why.contains(said))
 }
 
 fn read_has(body: &[u8], account: &Account, at: Link) -> Result<bool, Trouble> {
