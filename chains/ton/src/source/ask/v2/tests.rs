@@ -5,10 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::accounts::{read_has, read_head};
 use super::*;
 use crate::address::Realm;
-use crate::source::ask::TONCENTER_V2;
 use crate::source::ask::canned::Canned;
+use crate::source::ask::{End, TONCENTER_V2};
 use crate::testkit::{Letter, Life, Made, Outcome, text};
 
 pub(in crate::source::ask) const PAYER: Account = Account::new(0, [0x2b; 32]);
@@ -236,8 +237,30 @@ async fn what_a_node_cannot_look_up_is_unsupported() {
     let node = Canned::of(TONCENTER_V2, |_, _| (200, "{}".to_owned())).await;
     assert!(matches!(node.ask().by_hash(Hash([1; 32])).await, Err(Trouble::Unsupported(_))));
     assert!(matches!(node.ask().named(&SHOP, 0).await, Err(Trouble::Unsupported(_))));
-    assert!(matches!(node.ask().last_at_or_below(&SHOP, Height(9)).await, Err(Trouble::Unsupported(_))));
+    assert!(matches!(node.ask().end(Height(9)).await, Err(Trouble::Unsupported(_))));
+    let end = End { height: Height(9), lt: 9_000 };
+    assert!(matches!(node.ask().last_at_or_below(&SHOP, end).await, Err(Trouble::Unsupported(_))));
     assert!(node.asked().is_empty());
+}
+
+#[test]
+fn shards_hold_every_account_once_or_one_was_left_out() {
+    let quarter = |nth: u64| (nth << 62) | (1 << 61);
+    let whole = |shards: &[u64]| are_whole(shards.iter().map(|shard| named(0, *shard, 7, 1).name));
+    let (all, left, right) = (1 << 63, 1 << 62, 3 << 62);
+    for shards in
+        [&[all][..], &[left, right], &[right, left], &[left, quarter(2), quarter(3)], &[0, 1, 2, 3].map(quarter)]
+    {
+        assert!(whole(shards), "{shards:x?}");
+    }
+    for shards in
+        [&[][..], &[left], &[right], &[left, quarter(2)], &[left, right, right], &[all, left], &[0], &[1], &[u64::MAX]]
+    {
+        assert!(!whole(shards), "{shards:x?}");
+    }
+    // Of another workchain, they are none of it.
+    assert!(!are_whole([named(-1, all, 7, 1).name].into_iter()));
+    assert!(are_whole([named(-1, all, 7, 1).name, named(0, all, 7, 1).name].into_iter()));
 }
 
 fn a_block() -> BlockHead {
