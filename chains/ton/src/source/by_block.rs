@@ -27,6 +27,10 @@ const STRETCH: u64 = 32;
 /// Blocks, or accounts in them, that are asked about at the same time.
 const AT_ONCE: usize = 4;
 
+/// An index that wants to be left alone for no longer is waited for: as long as reading blocks instead would take to be
+/// worth its requests.
+const RESTS_SECONDS: u64 = 30;
+
 /// What a block holds of ours.
 #[derive(Debug, Default)]
 struct Ours {
@@ -56,6 +60,10 @@ impl Shared {
             if verdict.is_mere_waiting() {
                 return Err(self.error(verdict));
             }
+            // Whole blocks cost many times as much, and of the same allowance.
+            if let Some(name) = self.is_resting() {
+                return Err(SourceError::Unavailable(format!("{name} asked to be left alone for a moment")));
+            }
             mode = Mode::ByBlock("no toncenter-v3 endpoint answers".to_owned());
         }
         for endpoint in &endpoints {
@@ -66,6 +74,16 @@ impl Shared {
             }
         }
         Err(self.error(verdict))
+    }
+
+    /// An index that is well but for having been asked too often, and will be asked again soon.
+    fn is_resting(&self) -> Option<&str> {
+        let indexes = self.pool.endpoints().iter().filter(|of| Dialect::of(of) == Some(Dialect::ToncenterV3));
+        let mut resting = indexes.filter(|endpoint| {
+            let health = endpoint.health();
+            health.distrusted.is_none() && health.cooling_seconds.is_some_and(|seconds| seconds <= RESTS_SECONDS)
+        });
+        resting.next().map(|endpoint| endpoint.name())
     }
 
     fn mode_for(&self, followed: &Followed) -> Mode {

@@ -139,6 +139,8 @@ impl Shared {
         let cursors = &reading.cursors;
         for found in &mut reading.found {
             let (Some(account), Some(top)) = (found.account, found.transactions.last()) else { continue };
+            // Who has not got there denies nothing.
+            found.denied.retain(|operator| self.may_have_got_to(operator, top.height));
             if found.words.len() > 1 || found.denied.is_empty() {
                 continue;
             }
@@ -154,6 +156,13 @@ impl Shared {
             }
         }
         alone
+    }
+
+    /// Whether an operator is not known to be below a height.
+    fn may_have_got_to(&self, operator: &Operator, height: Height) -> bool {
+        let heads = self.pool.endpoints().iter().filter(|endpoint| endpoint.operator() == operator);
+        let mut heads = heads.filter_map(|endpoint| self.memory.known(endpoint).head).peekable();
+        heads.peek().is_none() || heads.any(|head| head.at.height >= height)
     }
 
     /// Blocks that hold something of ours, each with those who have all that matters in it.

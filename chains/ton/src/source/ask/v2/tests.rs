@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::accounts::{read_has, read_head};
 use super::*;
 use crate::address::Realm;
 use crate::source::ask::canned::Canned;
@@ -240,6 +241,26 @@ async fn what_a_node_cannot_look_up_is_unsupported() {
     let end = End { height: Height(9), lt: 9_000 };
     assert!(matches!(node.ask().last_at_or_below(&SHOP, end).await, Err(Trouble::Unsupported(_))));
     assert!(node.asked().is_empty());
+}
+
+#[test]
+fn shards_hold_every_account_once_or_one_was_left_out() {
+    let quarter = |nth: u64| (nth << 62) | (1 << 61);
+    let whole = |shards: &[u64]| are_whole(shards.iter().map(|shard| named(0, *shard, 7, 1).name));
+    let (all, left, right) = (1 << 63, 1 << 62, 3 << 62);
+    for shards in
+        [&[all][..], &[left, right], &[right, left], &[left, quarter(2), quarter(3)], &[0, 1, 2, 3].map(quarter)]
+    {
+        assert!(whole(shards), "{shards:x?}");
+    }
+    for shards in
+        [&[][..], &[left], &[right], &[left, quarter(2)], &[left, right, right], &[all, left], &[0], &[1], &[u64::MAX]]
+    {
+        assert!(!whole(shards), "{shards:x?}");
+    }
+    // Of another workchain, they are none of it.
+    assert!(!are_whole([named(-1, all, 7, 1).name].into_iter()));
+    assert!(are_whole([named(-1, all, 7, 1).name, named(0, all, 7, 1).name].into_iter()));
 }
 
 fn a_block() -> BlockHead {

@@ -260,12 +260,12 @@ struct Invented {
 
 impl Invented {
     /// A block of this shard on these; its name in the round's list.
-    fn make(&mut self, shard: u64, on: Vec<BlockId>) -> BlockId {
+    fn make(&mut self, shard: u64, on: &[BlockId]) -> BlockId {
         self.made += 1;
         let seqno = on.iter().map(|on| on.name.seqno).max().unwrap_or(100) + 1;
         let mut made = id(0, shard, seqno, 0);
         made.name.root.0[..8].copy_from_slice(&self.made.to_be_bytes());
-        self.heads.push(v2::tests::head_of(&header(&made, &on, (self.made, self.made))));
+        self.heads.push(v2::tests::head_of(&header(&made, on, (self.made, self.made))));
         self.tips.retain(|tip| !on.contains(tip));
         self.tips.push(made);
         made
@@ -282,15 +282,15 @@ impl Invented {
             // As deep as eight halves of halves.
             (0, _) if last > 1 << 60 => {
                 let halves = [shard - (last >> 1), shard + (last >> 1)];
-                let made = halves.map(|half| self.make(half, vec![tip]));
+                let made = halves.map(|half| self.make(half, &[tip]));
                 made.to_vec()
             }
             (1, Some(beside)) if shard != ALL => {
                 let whole = (shard & !last & !(last << 1)) | (last << 1);
                 let (left, right) = if shard < sibling { (tip, beside) } else { (beside, tip) };
-                vec![self.make(whole, vec![left, right])]
+                vec![self.make(whole, &[left, right])]
             }
-            _ => vec![self.make(shard, vec![tip])],
+            _ => vec![self.make(shard, &[tip])],
         }
     }
 }
@@ -304,7 +304,7 @@ proptest::proptest! {
         rounds in proptest::collection::vec(proptest::collection::vec((0..16_usize, 0..5_u8), 0..12), 1..8),
     ) {
         let mut shards = Invented::default();
-        shards.make(ALL, Vec::new());
+        shards.make(ALL, &[]);
         let mut before = shards.tips.clone();
         for round in rounds {
             let made: HashSet<BlockName> =
