@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::{PAGE, TRANSACTIONS_MAX, WireTransactions};
 use crate::address::{Account, Realm};
-use crate::source::ask::{End, Named};
 use crate::source::ask::wire::{self, Number, WireAccount, WireHash, read};
+use crate::source::ask::{End, Named};
 use crate::source::trouble::Trouble;
 use crate::transaction::Link;
 
@@ -174,10 +174,7 @@ pub(in crate::source::ask) async fn last_at_or_below(
         let first = read::<WireTransactions<'_>>(answer.raw())?.transactions.iter().map(|one| one.lt).min();
         to = first.unwrap_or_default().count("a logical time")?.saturating_sub(1);
     }
-    Err(Trouble::TooMuch(format!(
-        "none of the last transactions of {account} was committed by {}",
-        end.height
-    )))
+    Err(Trouble::TooMuch(format!("none of the last transactions of {account} was committed by {}", end.height)))
 }
 
 /// A shard's block is committed a few masterchain blocks after it was made: an account does not do more in that time.
