@@ -83,6 +83,13 @@ pub(crate) struct Row {
     pub global_id: Option<i32>,
 }
 
+/// Where a masterchain block ends: no transaction that it commits has a later logical time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct End {
+    pub height: Height,
+    pub lt: u64,
+}
+
 /// A transaction by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Named {
@@ -207,15 +214,20 @@ impl Ask<'_> {
 
     /// The last transaction of an account that a masterchain block at or below `height` committed: where a cursor
     /// begins. `None`: there was none by then. v3 alone.
-    pub(crate) async fn last_at_or_below(&self, account: &Account, height: Height) -> Result<Option<Named>, Trouble> {
+    pub(crate) async fn last_at_or_below(&self, account: &Account, end: End) -> Result<Option<Named>, Trouble> {
         match self.dialect()? {
-            Dialect::ToncenterV3 => {
-                let block = match v3::row(self.endpoint, height).await {
-                    Ok(block) => block,
-                    Err(trouble) => return Err(self.why_not(height, trouble).await),
-                };
-                v3::last_at_or_below(self.endpoint, account, &block).await
-            }
+            Dialect::ToncenterV3 => v3::last_at_or_below(self.endpoint, account, end).await,
+            Dialect::ToncenterV2 | Dialect::Tonapi => Err(knows_no_heights()),
+        }
+    }
+
+    /// Where a masterchain block ends in logical time: asked once, however many accounts begin there. v3 alone.
+    pub(crate) async fn end(&self, height: Height) -> Result<End, Trouble> {
+        match self.dialect()? {
+            Dialect::ToncenterV3 => match v3::row(self.endpoint, height).await {
+                Ok(block) => Ok(End { height, lt: block.end_lt }),
+                Err(trouble) => Err(self.why_not(height, trouble).await),
+            },
             Dialect::ToncenterV2 | Dialect::Tonapi => Err(knows_no_heights()),
         }
     }

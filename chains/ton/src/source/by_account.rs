@@ -1,17 +1,18 @@
 //! Account by account: where each stands, asked in one question, and its chain from there down to where we stood. What
 //! it costs is what happened to our accounts, however many blocks the network made meanwhile.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use amn_core::block::{BlockRef, Height, Operator};
 use amn_core::source::{Segment, Watch};
 use amn_rpc::Endpoint;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
 
 use super::Shared;
 use super::accounts::{Cursors, Followed, Since};
-use super::ask::{Ask, Dialect, Named, Row};
+use super::ask::{Ask, Dialect, End, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
 use super::trouble::Trouble;
@@ -33,6 +34,17 @@ pub(crate) const WAITED_BLOCKS: u64 = 25;
 
 /// Collators' clocks: a shard's block may say a later second than the masterchain block that commits it.
 const CLOCKS_DIFFER_SECONDS: i64 = 5;
+
+/// Where blocks end that accounts begin at, each asked once in a stretch: the same one for most accounts.
+#[derive(Default)]
+struct Ends(Mutex<BTreeMap<Height, Arc<OnceCell<End>>>>);
+
+impl Ends {
+    async fn of(&self, ask: &Ask<'_>, height: Height) -> Result<End, Trouble> {
+        let end = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(height).or_default().clone();
+        end.get_or_try_init(|| ask.end(height)).await.copied()
+    }
+}
 
 /// One account that moved.
 pub(crate) struct Moved {
@@ -79,11 +91,12 @@ impl Shared {
                 moved.push((*account, *head, cursor));
             }
         }
+        let ends = Ends::default();
         let looked = stream::iter(moved).map(async |(account, head, cursor)| {
             // An index that shows an account later than its blocks must not make us begin after its first payment.
             let since = cursors.unseen_since(&account).unwrap_or(since);
             let stands = Row { at: BlockRef { height: since.height, ..stands.at }, time: since.time, ..stands };
-            self.moved(by, stands, account, head, cursor).await.map(|moved| (account, moved))
+            self.moved(by, stands, &ends, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
         let mut moved = Vec::new();
@@ -127,6 +140,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
+        ends: &Ends,
         account: Account,
         head: Link,
         cursor: Option<Cursor>,
@@ -134,7 +148,7 @@ impl Shared {
         let ask = Ask { endpoint: by };
         let (cursor, fresh) = match cursor {
             Some(cursor) => (Some(cursor), false),
-            None => match self.begin(by, on, account, head).await? {
+            None => match self.begin(by, on, ends, account, head).await? {
                 // Nothing has happened to it since.
                 Some(cursor) if cursor.at == head => return Ok((Some(cursor), Vec::new(), true)),
                 cursor => (cursor, true),
@@ -174,6 +188,7 @@ impl Shared {
         &self,
         by: &Arc<Endpoint>,
         on: Row,
+        ends: &Ends,
         account: Account,
         head: Link,
     ) -> Result<Option<Cursor>, Trouble> {
@@ -183,7 +198,10 @@ impl Shared {
                 return Err(Trouble::Lie(format!("the last transaction of {account} is another's by its own word")));
             }
             Some(named) if named.height.is_some_and(|height| height <= on.at.height) => Some(head),
-            _ => ask.last_at_or_below(&account, on.at.height).await?.map(|named| named.at),
+            _ => {
+                let end = ends.of(&ask, on.at.height).await?;
+                ask.last_at_or_below(&account, end).await?.map(|named| named.at)
+            }
         };
         let Some(at) = last else { return Ok(None) };
         match self.one(by.operator(), account, at, &mut Known::new()).await {

@@ -10,7 +10,7 @@ use amn_rpc::Endpoint;
 
 use super::Shared;
 use super::accounts::{Cursors, Followed};
-use super::ask::{Named, Row};
+use super::ask::{Ask, Named, Row};
 use super::chain::Way;
 use super::memory;
 use super::trouble::Trouble;
@@ -229,10 +229,18 @@ impl Shared {
         let mut voices = self.voices();
         voices.retain(|endpoint| endpoint.operator() == operator);
         for endpoint in voices {
-            if let Ok(there) = self.row(&endpoint, row.at.height).await {
-                self.pool.note_said(&endpoint, there.at, Some(row.at));
-                return there.at == row.at;
+            let Ok(mut there) = self.row(&endpoint, row.at.height).await else { continue };
+            if there.at != row.at {
+                // What it said before may have been another machine's mistake.
+                let Ok(again) = (Ask { endpoint: &endpoint }).row(row.at.height).await else { continue };
+                self.memory.says(&endpoint, &[again]);
+                there = again;
             }
+            self.pool.note_said(&endpoint, there.at, Some(row.at));
+            if there.at != row.at {
+                endpoint.remark(&format!("its block {} is {}, not {}", row.at.height, there.at.hash, row.at.hash));
+            }
+            return there.at == row.at;
         }
         false
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::accounts::{read_has, read_head};
 use super::*;
 use crate::address::Realm;
-use crate::source::ask::TONCENTER_V2;
 use crate::source::ask::canned::Canned;
+use crate::source::ask::{End, TONCENTER_V2};
 use crate::testkit::{Letter, Life, Made, Outcome, text};
 
 pub(in crate::source::ask) const PAYER: Account = Account::new(0, [0x2b; 32]);
@@ -237,7 +237,9 @@ async fn what_a_node_cannot_look_up_is_unsupported() {
     let node = Canned::of(TONCENTER_V2, |_, _| (200, "{}".to_owned())).await;
     assert!(matches!(node.ask().by_hash(Hash([1; 32])).await, Err(Trouble::Unsupported(_))));
     assert!(matches!(node.ask().named(&SHOP, 0).await, Err(Trouble::Unsupported(_))));
-    assert!(matches!(node.ask().last_at_or_below(&SHOP, Height(9)).await, Err(Trouble::Unsupported(_))));
+    assert!(matches!(node.ask().end(Height(9)).await, Err(Trouble::Unsupported(_))));
+    let end = End { height: Height(9), lt: 9_000 };
+    assert!(matches!(node.ask().last_at_or_below(&SHOP, end).await, Err(Trouble::Unsupported(_))));
     assert!(node.asked().is_empty());
 }
 

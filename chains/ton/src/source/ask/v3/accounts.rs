@@ -4,10 +4,10 @@ use amn_core::block::Hash;
 use amn_rpc::Endpoint;
 use serde::Deserialize;
 
-use super::{Indexed, PAGE, TRANSACTIONS_MAX, WireTransactions};
+use super::{PAGE, TRANSACTIONS_MAX, WireTransactions};
 use crate::address::{Account, Realm};
-use crate::source::ask::Named;
 use crate::source::ask::wire::{self, Number, WireAccount, WireHash, read};
+use crate::source::ask::{End, Named};
 use crate::source::trouble::Trouble;
 use crate::transaction::Link;
 
@@ -155,16 +155,16 @@ pub(super) fn of_account(body: &[u8], account: &Account, above: u64, to: u64) ->
 pub(in crate::source::ask) async fn last_at_or_below(
     endpoint: &Endpoint,
     account: &Account,
-    block: &Indexed,
+    end: End,
 ) -> Result<Option<Named>, Trouble> {
     // Those it commits are not after it; some that are not after it are committed by the next.
-    let mut to = block.end_lt;
+    let mut to = end.lt;
     for _ in 0..LOOKS_BACK {
-        let (who, end, limit) = (short(account), to.to_string(), LOOK_BACK.to_string());
-        let asked = [("account", who.as_str()), ("end_lt", &*end), ("sort", "desc"), ("limit", &*limit)];
+        let (who, end_lt, limit) = (short(account), to.to_string(), LOOK_BACK.to_string());
+        let asked = [("account", who.as_str()), ("end_lt", &*end_lt), ("sort", "desc"), ("limit", &*limit)];
         let answer = endpoint.get("transactions", &["transactions"], &asked).await?;
         let page = of_account(answer.raw(), account, 0, to)?;
-        let below = page.named.iter().rev().find(|one| one.height.is_some_and(|at| at <= block.row.at.height));
+        let below = page.named.iter().rev().find(|one| one.height.is_some_and(|at| at <= end.height));
         if let Some(found) = below {
             return Ok(Some(*found));
         }
@@ -174,10 +174,7 @@ pub(in crate::source::ask) async fn last_at_or_below(
         let first = read::<WireTransactions<'_>>(answer.raw())?.transactions.iter().map(|one| one.lt).min();
         to = first.unwrap_or_default().count("a logical time")?.saturating_sub(1);
     }
-    Err(Trouble::TooMuch(format!(
-        "none of the last transactions of {account} was committed by {}",
-        block.row.at.height
-    )))
+    Err(Trouble::TooMuch(format!("none of the last transactions of {account} was committed by {}", end.height)))
 }
 
 /// A shard's block is committed a few masterchain blocks after it was made: an account does not do more in that time.

@@ -239,14 +239,15 @@ async fn a_cursor_begins_at_the_last_transaction_that_the_block_or_one_below_it_
         )
     })
     .await;
-    let found = node.ask().last_at_or_below(&SHOP, Height(50)).await.unwrap().unwrap();
+    let end = node.ask().end(Height(50)).await.unwrap();
+    let found = node.ask().last_at_or_below(&SHOP, end).await.unwrap().unwrap();
     assert_eq!((found.at.lt, found.height), (49_900, Some(Height(50))));
     assert!(node.asked()[1].contains("end_lt=50009&sort=desc"), "{}", node.asked()[1]);
     let never = Canned::of(TONCENTER_V3, |target, _| {
         (200, if target.starts_with("blocks") { blocks(&[block(50, 1, 3)]) } else { transactions(&[]) })
     })
     .await;
-    assert_eq!(never.ask().last_at_or_below(&SHOP, Height(50)).await, Ok(None));
+    assert_eq!(never.ask().last_at_or_below(&SHOP, end).await, Ok(None));
 }
 
 #[tokio::test]
