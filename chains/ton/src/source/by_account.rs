@@ -237,7 +237,10 @@ impl Shared {
         moved.names.truncate(last + 1);
         let Moved { account, mut cursor, fresh, names, mut known } = moved;
         if cursor.is_none() && fresh {
-            cursor = self.below(by, &names, &mut known).await?;
+            cursor = match self.below(by, &names, &mut known).await {
+                Ok(cursor) => cursor,
+                Err(trouble) => return self.nobody_shows(by, on, account, &names, trouble, &BTreeSet::new()),
+            };
         }
         match self.descend(by.operator(), account, &names, cursor, &mut known).await {
             Ok(way) => {
