@@ -1,5 +1,6 @@
 //! A play on TON: two operators that serve one chain, the daemon in a process of its own, and a receiver.
 
+use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
@@ -62,11 +63,13 @@ impl TonPlay {
                 format!("[networks.{network}]\nfile = \"{}\"\npoll_ms = 50\nquiet_poll_ms = 0\n", file.display());
             for (number, (node, operator)) in nodes.iter().zip(["alpha", "beta"]).enumerate() {
                 for kind in way.dialects(number) {
-                    lines += &format!(
+                    write!(
+                        lines,
                         "[[networks.{network}.endpoints]]\nname = \"{operator}-{kind}\"\nkind = \"{kind}\"\n\
                          url = \"{}\"\noperator = \"{operator}\"\n",
                         url(node, kind)
-                    );
+                    )
+                    .unwrap();
                 }
             }
             lines
@@ -97,12 +100,6 @@ impl TonPlay {
     /// Waits until everything that the newest block means has been decided, with both operators behind it.
     pub async fn caught_up(&self) {
         self.wait("the daemon does not catch up", async || self.stands_at(&self.head()).await).await;
-    }
-
-    /// The same, and until nothing waits to be delivered.
-    pub async fn quiet(&self) {
-        self.caught_up().await;
-        self.delivered().await;
     }
 
     fn head(&self) -> String {

@@ -13,6 +13,8 @@ const EVERYWHERE: &[Front] = &Front::ALL;
 const BLOCKS: &[Front] = &[Front::Plain, Front::Tonapi];
 const INDEXER: &[Front] = &[Front::Indexer];
 const PLAIN: &[Front] = &[Front::Plain];
+/// How an answer comes does not depend on what was asked.
+const ONE_OF_A_KIND: &[Front] = &[Front::Indexer, Front::Tonapi];
 
 /// Every lie, on each of its fronts.
 pub fn all() -> Vec<(Lie, Front)> {
@@ -163,30 +165,34 @@ fn of_networks() -> Vec<Lie> {
         lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Either, |_| {
             vec![Fault::GlobalId(-3)]
         }),
-        from_the_start(lie("decimals", "the dollar has six decimals", EVERYWHERE, Shows::Halts, |_| {
+        from_the_start(lie("decimals", "the dollar has six decimals", ONE_OF_A_KIND, Shows::Halts, |_| {
             vec![Fault::Decimals(6)]
         })),
         from_the_start(lie(
             "no_decimals",
             "what the dollar says of itself lies elsewhere",
-            EVERYWHERE,
+            ONE_OF_A_KIND,
             Shows::Halts,
             |_| vec![Fault::NoDecimals],
         )),
-        from_the_start(lie("wallet_of_thief", "everybody's wallet is the thief's", EVERYWHERE, Shows::Halts, |_| {
-            vec![Fault::WalletIs(ground::wallet(&THIEF))]
-        })),
+        from_the_start(lie(
+            "wallet_of_thief",
+            "everybody's wallet is the thief's",
+            ONE_OF_A_KIND,
+            Shows::Halts,
+            |_| vec![Fault::WalletIs(ground::wallet(&THIEF))],
+        )),
         from_the_start(lie(
             "wallet_under_other",
             "wallets are those of another master",
-            EVERYWHERE,
+            ONE_OF_A_KIND,
             Shows::Halts,
             |_| vec![Fault::WalletUnder(FAKE_MASTER)],
         )),
         from_the_start(lie(
             "getters_fail",
             "questions to the dollar's master end in an error",
-            EVERYWHERE,
+            ONE_OF_A_KIND,
             Shows::Trouble,
             |_| vec![Fault::Exits(11)],
         )),
@@ -221,21 +227,21 @@ fn of_heights() -> Vec<Lie> {
 /// How answers come.
 fn of_transport() -> Vec<Lie> {
     vec![
-        lie("too_many_requests", "429 to everything", EVERYWHERE, Shows::Trouble, |_| {
+        lie("too_many_requests", "429 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::TooManyRequests { retry_after: Some(1) }]
         }),
-        lie("too_many_without_hint", "429 without a word when to come back", EVERYWHERE, Shows::Trouble, |_| {
+        lie("too_many_without_hint", "429 without a word when to come back", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::TooManyRequests { retry_after: None }]
         }),
-        lie("internal", "500 to everything", EVERYWHERE, Shows::Trouble, |_| {
+        lie("internal", "500 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::Internal("LITE_SERVER_UNKNOWN")]
         }),
-        lie("gateway_timeout", "504 to everything", EVERYWHERE, Shows::Trouble, |_| vec![Fault::GatewayTimeout]),
+        lie("gateway_timeout", "504 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::GatewayTimeout]),
         lie("node_timeout", "542: its own node does not answer", PLAIN, Shows::Trouble, |_| vec![Fault::NodeTimeout]),
-        lie("html", "a page for people", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Html]),
-        lie("truncated", "answers end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Truncated]),
-        lie("cut_off", "connections end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::CutOff]),
-        lie("endless", "answers are larger than anything it could have to say", EVERYWHERE, Shows::Trouble, |_| {
+        lie("html", "a page for people", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::Html]),
+        lie("truncated", "answers end in the middle", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::Truncated]),
+        lie("cut_off", "connections end in the middle", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::CutOff]),
+        lie("endless", "answers are larger than anything it could have to say", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::Padded(64 << 20)]
         }),
     ]
