@@ -79,9 +79,7 @@ fn real() -> Vec<Sample> {
         return Vec::new();
     };
     let mut names: Vec<String> = listed.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.retain(|name| {
-        name.starts_with("shardblock-") && Path::new(name).extension().is_some_and(|kind| kind == "hex")
-    });
+    names.retain(|name| name.starts_with("shardblock-") && Path::new(name).extension() == Some("hex".as_ref()));
     names.sort();
     let samples = names.into_iter().map(|name| {
         let digits = std::fs::read_to_string(folder.join(&name)).expect("a file of digits");
