@@ -39,6 +39,9 @@ use crate::store::contracts::listeners::Wish;
 /// the first a node sees nothing but us; above the second a payer waits for no reason.
 const POLL_MIN: Duration = Duration::from_millis(50);
 const POLL_MAX: Duration = Duration::from_secs(2);
+/// TON's public APIs sell questions by the second, ten of them in the smallest plan with a key, and a look takes up to
+/// three of the first operator: at every quarter of a block, forty a second would be asked.
+const POLL_SOLD: Duration = Duration::from_secs(1);
 
 /// A network as configured.
 #[derive(Debug, Clone)]
@@ -182,9 +185,11 @@ impl Served {
     /// How often the head is asked for when nothing rings.
     #[must_use]
     pub fn poll(&self) -> Duration {
-        self.config
-            .poll
-            .unwrap_or_else(|| Duration::from_millis(self.facts.block_time_ms / 4).clamp(POLL_MIN, POLL_MAX))
+        let suiting = || {
+            let least = if matches!(self.kind, Kind::Ton(_)) { POLL_SOLD } else { POLL_MIN };
+            Duration::from_millis(self.facts.block_time_ms / 4).clamp(least, POLL_MAX)
+        };
+        self.config.poll.unwrap_or_else(suiting)
     }
 
     /// How often it is asked for when something rings, or nothing is awaited.

@@ -30,6 +30,9 @@ const ENTRIES_MAX: usize = 10_000;
 /// A day of virtual time in milliseconds, ten times over.
 const AT_MAX: u64 = 10 * 86_400_000;
 
+/// The longest that a family has: 256 bytes of a comment on TON, as hexadecimal digits.
+const REFERENCE_MAX: usize = 600;
+
 /// Stands for the URL that a recorded endpoint does not tell. Nothing answers there, ever.
 pub(crate) const NOWHERE: &str = "http://recorded.invalid";
 
@@ -277,7 +280,7 @@ fn intent(mut section: Section<'_>, file: &str, index: usize, names: &mut BTreeS
     let due = section.amount("due");
     let tolerance = section.amount("tolerance").unwrap_or(Amount::ZERO);
     let address = words(&mut section, "address", 100);
-    let reference = words(&mut section, "reference", 200);
+    let reference = words(&mut section, "reference", REFERENCE_MAX);
     let expires_at = moment(&mut section, "expires_at");
     let require = section.table_if_there("require").map(sections::require).unwrap_or_default();
     let metadata = section.json_table("metadata");

@@ -8,7 +8,7 @@
 mod reading;
 mod token;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use amn_core::block::{AssetId, Block, Evidence, Header, Inclusion, Kind};
@@ -44,8 +44,8 @@ pub struct Registry {
     /// How addresses are written there.
     pub realm: Realm,
     pub native: Listed,
-    /// By their masters.
-    pub jettons: HashMap<Account, Arc<Jetton>>,
+    /// By their masters, in one order: what is asked of nodes about them is asked alike each time.
+    pub jettons: BTreeMap<Account, Arc<Jetton>>,
 }
 
 /// The wallets of those we watch, worked out from the allow-list.

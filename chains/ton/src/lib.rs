@@ -2,7 +2,8 @@
 //! finds the money in them.
 //!
 //! The way of a transaction is [`transaction::Transaction::decode`], [`evidence::Descent`], [`decode::block`]: pure,
-//! bytes in, facts or a named contradiction out. Nothing here asks a node; what does is not built yet.
+//! bytes in, facts or a named contradiction out. What asks nodes for the bytes, and whom it believes how far, is
+//! [`source`].
 
 pub mod address;
 pub mod block;

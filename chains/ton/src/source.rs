@@ -102,9 +102,8 @@ impl TonSource {
     /// How the chain was read last; before, how it will be while few are watched.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.0.memory.mode().unwrap_or_else(|| match self.0.speaks(Dialect::ToncenterV3) {
-            true => Mode::ByAccount,
-            false => Mode::ByBlock(NO_INDEX.to_owned()),
+        self.0.memory.mode().unwrap_or_else(|| {
+            if self.0.speaks(Dialect::ToncenterV3) { Mode::ByAccount } else { Mode::ByBlock(NO_INDEX.to_owned()) }
         })
     }
 
@@ -198,14 +197,18 @@ impl Shared {
     async fn header_at(&self, height: Height) -> Result<Header, SourceError> {
         let mut verdict = Verdict::default();
         for endpoint in self.endpoints_at(height) {
-            let ask = Ask { endpoint: &endpoint };
-            match self.rows(&ask, height.back(1), height, None).await.map(|rows| <[ask::Row; 2]>::try_from(rows)) {
-                Ok(Ok([below, row])) => return Ok(memory::header(&below, &row)),
-                Ok(Err(_)) => {
+            // Not what it said before: whoever asks wants to know what stands there now.
+            let rows = Ask { endpoint: &endpoint }.rows(height.back(1), height, None).await;
+            match rows.as_deref() {
+                Ok([below, row]) if row.at.height == height => {
+                    self.memory.says(&endpoint, &[*below, *row]);
+                    return Ok(memory::header(below, row));
+                }
+                Ok(_) => {
                     let what = format!("not both of the blocks {} and {height}", height.back(1));
                     verdict.add(&endpoint, Trouble::NotYet(what));
                 }
-                Err(trouble) => verdict.add(&endpoint, trouble),
+                Err(trouble) => verdict.add(&endpoint, trouble.clone()),
             }
         }
         Err(self.error(verdict))

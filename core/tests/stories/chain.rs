@@ -212,7 +212,9 @@ fn where_no_hash_covers_what_a_block_holds_whoever_has_a_later_one_says_nothing_
         stage.blocks(1);
         let (from, to) = stage.state().intents[&new].backfill.unwrap();
         let mut blocks: Vec<_> = (from.0..=to.0).filter_map(|h| stage.world.truth.at(Height(h)).cloned()).collect();
-        blocks.iter_mut().for_each(|block| block.evidence.operators.clear());
+        for block in &mut blocks {
+            block.evidence.operators.clear();
+        }
         let through = blocks.last().unwrap().header.at;
         stage.tell(Input::Found { blocks, intents: vec![new], contracts: vec![], through });
         let expected: &[&str] = if vouched_singly { &["detected"] } else { &["detected", "confirmed"] };

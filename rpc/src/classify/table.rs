@@ -110,6 +110,8 @@ pub(super) const ROWS: &[Row] = &[
     says(&["not in db"], Means::Pruned),
     // What a TON node that has not kept everything says in place of that, and who has not got there either.
     says(&["cannot locate transaction"], Means::Pruned),
+    // And where it has another at that time.
+    says(&["transaction hash mismatch"], Means::Pruned),
     code(4444, Means::Pruned),
     // Not there yet.
     says(&["header not found"], Means::NotYet),

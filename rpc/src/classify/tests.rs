@@ -281,7 +281,7 @@ fn the_refusals_of_ton_apis_say_what_to_do() {
     let place = "LITE_SERVER_UNKNOWN: cannot locate transaction in block with specified logical time";
     let load = "LITE_SERVER_UNKNOWN: unable to load block (0,8000000000000000,39631700):28 with specified transaction: not in db";
     for status in [200, 500, 542] {
-        for why in [gone, place, load] {
+        for why in [gone, place, load, "LITE_SERVER_UNKNOWN: transaction hash mismatch"] {
             assert_eq!(v2(status, why), "pruned", "{status} {why}");
         }
         let behind = "LITE_SERVER_NOTREADY: block (-1,8000000000000000,9) is not in db (possibly out of sync: shard_client_seqno=7 ls_seqno=8)";

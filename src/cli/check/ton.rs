@@ -93,7 +93,7 @@ pub async fn network(served: &Served, lines: &mut Lines) {
     match said {
         Ok(Ok(_)) if jettons == 0 => {}
         Ok(Ok(_)) => {
-            lines.fine("masters", id, format!("{jettons} jetton(s): decimals and wallets are as the registry says"))
+            lines.fine("masters", id, format!("{jettons} jetton(s): decimals and wallets are as the registry says"));
         }
         Ok(Err(error)) => {
             lines.fail("masters", id, error.to_string(), "correct the registry: the network does not start like this");

@@ -87,6 +87,12 @@ fn the_family_of_a_file_is_told_by_its_chain_even_where_it_does_not_read() {
     }
 }
 
+#[test]
+fn a_network_whose_questions_are_sold_by_the_second_is_looked_at_once_a_second() {
+    assert_eq!(served(NODES).poll(), Duration::from_secs(1));
+    assert_eq!(served(&format!("[networks.ton-mainnet]\npoll_ms = 100\n{NODES}")).poll(), Duration::from_millis(100));
+}
+
 /// What is added to, or changed of, a good configuration, and what is said of it.
 fn wrong() -> Vec<(&'static str, String, &'static str)> {
     let with = |more: &str| format!("{NODES}{more}");

@@ -66,7 +66,7 @@ pub fn all(lies: usize, play: impl Fn(usize, Stand) -> Result<Came, String> + Sy
 /// Nothing went wrong, and the page has a row for each lie: its beginning, and what was told at each stand.
 pub fn hold(
     page: (&str, &str),
-    rows: &[(&str, String)],
+    rows: &[(impl std::fmt::Display, String)],
     came: &BTreeMap<(usize, Stand), Came>,
     shortened: impl Fn(&str) -> String,
 ) {

@@ -30,7 +30,6 @@ async fn outage(indexed: bool, blocks: u32, payments: u32, patience: Duration) -
     let mut follower = outage.follower(&database.pool).await.unwrap();
     let changed = outage.pass(blocks, payments, seed());
     let caught_up = outage.catch_up(&mut follower, PER_SECOND, patience).await.unwrap();
-    assert!(caught_up.arrived, "{caught_up:?}");
     outage.check(&database.pool).await.unwrap();
     println!("{blocks} blocks, {payments} payments to {changed} accounts: {caught_up:?}");
     (caught_up, changed as u64)
@@ -40,6 +39,7 @@ async fn outage(indexed: bool, blocks: u32, payments: u32, patience: Duration) -
 async fn an_hour_costs_by_account_seconds_of_the_allowance_however_many_blocks_there_were() {
     let (caught_up, changed) = outage(true, HOUR, 60, Duration::from_mins(10)).await;
     let most = WHATEVER_HAPPENED + changed;
+    assert!(caught_up.arrived, "{caught_up:?}");
     assert!(caught_up.requests.iter().all(|requests| *requests <= most), "at most {most}: {caught_up:?}");
     assert!(caught_up.took <= Duration::from_millis(most * 1_000 / PER_SECOND), "{caught_up:?}");
 }
@@ -47,12 +47,14 @@ async fn an_hour_costs_by_account_seconds_of_the_allowance_however_many_blocks_t
 #[tokio::test]
 async fn an_hour_in_which_nothing_was_paid_costs_no_question_about_any_account_alone() {
     let (caught_up, _) = outage(true, HOUR, 0, Duration::from_mins(10)).await;
+    assert!(caught_up.arrived, "{caught_up:?}");
     assert!(caught_up.requests.iter().all(|requests| *requests <= 60), "{caught_up:?}");
 }
 
 #[tokio::test]
 async fn by_block_each_block_costs_a_few_requests_whoever_is_watched() {
-    let (caught_up, _) = outage(false, 100, 20, Duration::from_hours(1)).await;
+    // Without an indexer a block costs more than the network's pace leaves time for, so that it is not waited for.
+    let (caught_up, _) = outage(false, 100, 20, Duration::from_mins(1)).await;
     let blocks = 100 + caught_up.came;
-    assert!(caught_up.requests.iter().all(|requests| *requests <= 8 * blocks), "{caught_up:?}");
+    assert!(caught_up.requests.iter().all(|requests| *requests <= 6 * blocks), "{caught_up:?}");
 }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use amn_rpc::EndpointConfig;
 use amn_scanner::follower::Outcome;
-use amn_ton::testkit::Fault;
+use amn_ton::testkit::{Fault, Node};
 
 use super::missed::Missed;
-use super::scene::Way;
+use super::scene::{Way, endpoint_of};
 
 const BLOCKS: u32 = 60;
 const INTENTS: usize = 20;
@@ -37,10 +38,19 @@ async fn what_one_node_keeps_no_more_is_read_from_the_other() {
     }
 }
 
+/// Both operators have the node's own interface and no other: what it forgot is nowhere else.
+fn plain(way: Way) -> impl Fn(&[Node; 2]) -> Vec<EndpointConfig> {
+    move |nodes| {
+        let kinds = way.dialects(0);
+        let of = |(node, operator)| kinds.iter().map(move |kind| endpoint_of(node, kind, operator));
+        nodes.iter().zip(["a", "b"]).flat_map(of).collect()
+    }
+}
+
 #[tokio::test]
 async fn what_every_node_keeps_no_more_halts_the_network_loudly_until_it_is_back() {
     for way in Way::BOTH {
-        let mut missed = Missed::new(way, INTENTS).await;
+        let mut missed = Missed::asking(plain(way), INTENTS).await;
         for node in &missed.nodes {
             node.fault(Fault::NotInDatabase);
         }
@@ -75,6 +85,32 @@ async fn what_every_node_keeps_no_more_halts_the_network_loudly_until_it_is_back
         }
         missed.nodes[0].heal();
         missed.scene.look_after(LATER).await;
+        missed.passes();
+        missed.everything_is_confirmed(&format!("{way:?}")).await;
+    }
+}
+
+#[tokio::test]
+async fn where_an_indexer_shows_nothing_of_what_others_keep_no_more_we_wait_and_skip_nothing() {
+    for way in Way::BOTH {
+        let mut missed = Missed::new(way, INTENTS).await;
+        for node in &missed.nodes {
+            node.fault(Fault::NotInDatabase);
+        }
+        let stood = missed.scene.db.tip().await;
+        missed.goes_on(BLOCKS);
+        for _ in 0..5 {
+            missed.scene.catch_up().await;
+        }
+        let tip = missed.scene.db.tip().await;
+        assert!(tip < stood + i64::from(BLOCKS), "{way:?}: nothing is skipped: {tip}");
+        for node in &missed.nodes {
+            node.heal();
+        }
+        missed.scene.look_after(LATER).await;
+        if missed.scene.db.halted().await.is_some() {
+            missed.scene.resume().await;
+        }
         missed.passes();
         missed.everything_is_confirmed(&format!("{way:?}")).await;
     }

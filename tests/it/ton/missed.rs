@@ -1,6 +1,7 @@
 //! Payments that come while nobody looks: by comment, in dollars, and to accounts that were never seen before.
 
 use amn_core::id::IntentId;
+use amn_rpc::EndpointConfig;
 use amn_ton::address::Account;
 use amn_ton::testkit::{Letter, Node, Outcome};
 
@@ -16,8 +17,13 @@ pub struct Missed {
 }
 
 impl Missed {
-    /// So many intents wait.
+    /// So many intents wait, and the two operators speak the usual dialects.
     pub async fn new(way: Way, intents: usize) -> Self {
+        Self::asking(|nodes| all(way, &[&nodes[0], &nodes[1]]), intents).await
+    }
+
+    /// The same of these endpoints.
+    pub async fn asking(endpoints: impl FnOnce(&[Node; 2]) -> Vec<EndpointConfig>, intents: usize) -> Self {
         let mut history = ground::history();
         let mut lives = Lives::default();
         lives.receive(&mut history, SHOP, &ground::letter(WHOLE, "long ago"), Outcome::Accepted);
@@ -26,7 +32,7 @@ impl Missed {
         let first = Node::serve(history).await.unwrap();
         let second = Node::share(first.history.clone()).await.unwrap();
         let nodes = [first, second];
-        let mut scene = TonScene::reading(ground::network(ground::TWO), None, all(way, &[&nodes[0], &nodes[1]])).await;
+        let mut scene = TonScene::reading(ground::network(ground::TWO), None, endpoints(&nodes)).await;
         let mut made = Vec::new();
         for number in 0..intents {
             let (symbol, to, reference) = match number % 3 {

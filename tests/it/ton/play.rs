@@ -99,12 +99,6 @@ impl TonPlay {
         self.wait("the daemon does not catch up", async || self.stands_at(&self.head()).await).await;
     }
 
-    /// The same, and until nothing waits to be delivered.
-    pub async fn quiet(&self) {
-        self.caught_up().await;
-        self.delivered().await;
-    }
-
     fn head(&self) -> String {
         self.nodes[0].history().head().hash.to_string()
     }

@@ -1,6 +1,6 @@
 //! What a network's file may say, and what of it cannot be.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
@@ -153,7 +153,7 @@ impl NetworkFile {
             min_amount: self.native.min_amount,
             native: true,
         };
-        let mut registry = Registry { realm, native: Listed::of(&native), jettons: HashMap::new() };
+        let mut registry = Registry { realm, native: Listed::of(&native), jettons: BTreeMap::new() };
         let mut assets = vec![native];
         for entry in &self.jetton {
             let (asset, jetton) = entry.list(&self.chain, realm)?;

@@ -3,11 +3,13 @@
 //! Of an owner we know his address alone; where else his money arrives, the wallets of the jettons on the allow-list,
 //! is worked out here, once for each owner.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use amn_core::block::Hash;
+use amn_core::block::{Hash, Height};
 use amn_core::source::Watch;
+use amn_core::timestamp::Timestamp;
 
 use crate::address::Account;
 use crate::decode::{Registry, Wallets};
@@ -21,8 +23,14 @@ pub(crate) const FOLLOWED_MAX: usize = 1_000;
 /// decision.
 const CURSORS_MAX: usize = 1_000;
 
-/// The checkpoint's entry for cursors, and for transactions that were told before a second operator had them.
+/// Transactions told on one operator's word that are remembered: all payments of a busy day without a second operator.
+const TOLD_MAX: usize = 10_000;
+
+/// The checkpoint's entries: accounts that nobody has shown yet; cursors; those of accounts whose cursor stands on one operator's word, as it was before;
+/// and what was told on such a word.
+const UNSEEN: &str = "unseen";
 const CURSORS: &str = "accounts";
+const BACKED: &str = "backed";
 const TOLD: &str = "told";
 
 /// Every owner that was ever asked about, and the wallets that follow. It grows: reading a block once more, all of them
@@ -72,9 +80,8 @@ impl Owners {
 
     fn add(&mut self, registry: &Registry, owners: impl Iterator<Item = Account>) {
         for owner in owners {
-            if !self.of.contains_key(&owner) {
-                let own = Wallets::of(registry, [owner]);
-                self.of.insert(owner, own.accounts().copied().collect());
+            if let Entry::Vacant(new) = self.of.entry(owner) {
+                new.insert(Wallets::of(registry, [owner]).accounts().copied().collect());
                 Arc::make_mut(&mut self.wallets).add(registry, owner);
             }
         }
@@ -129,30 +136,56 @@ impl Followed {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cursors {
     of: BTreeMap<Account, Cursor>,
-    /// Transactions that were told on one operator's word, so that their account's cursor still stands below them.
-    pub(crate) told: BTreeSet<Hash>,
+    /// Where two operators left us, of accounts that one alone has led on.
+    backed: BTreeMap<Account, Cursor>,
+    /// What was told on one operator's word: not again, when its account's chain is gone through once more.
+    told: BTreeSet<(Account, Hash)>,
+    /// Accounts that nothing had happened to by anybody's word, and since which block we look.
+    unseen: BTreeMap<Account, Since>,
+}
+
+/// A block by height and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) height: Height,
+    pub(crate) time: Timestamp,
 }
 
 impl Cursors {
     /// Reads a checkpoint. One that was never written by us says nothing: then each account begins anew.
     pub(crate) fn read(checkpoint: &[(String, Vec<u8>)]) -> Self {
         let entry = |name: &str| checkpoint.iter().find(|(key, _)| key == name).map_or(&[][..], |(_, bytes)| bytes);
-        let of = entry(CURSORS).as_chunks::<74>().0.iter().filter_map(|packed| {
-            let (account, cursor) = packed.split_at_checked(33)?;
-            Some((Account::of_raw(account)?, Cursor::of_bytes(cursor)?))
+        let told = entry(TOLD).as_chunks::<65>().0.iter().filter_map(|packed| {
+            let (account, hash) = packed.split_at_checked(33)?;
+            Some((Account::of_raw(account)?, Hash(hash.try_into().ok()?)))
         });
-        let told = entry(TOLD).as_chunks::<32>().0.iter().map(|hash| Hash(*hash));
-        Self { of: of.collect(), told: told.collect() }
+        let unseen = entry(UNSEEN).as_chunks::<49>().0.iter().filter_map(|packed| {
+            let (account, block) = packed.split_at_checked(33)?;
+            let (height, time) = block.split_first_chunk::<8>()?;
+            let height = Height(u64::from_be_bytes(*height));
+            let time = Timestamp::from_seconds(i64::from_be_bytes(time.try_into().ok()?));
+            Some((Account::of_raw(account)?, Since { height, time }))
+        });
+        Self {
+            of: unpack(entry(CURSORS)),
+            backed: unpack(entry(BACKED)),
+            told: told.collect(),
+            unseen: unseen.collect(),
+        }
     }
 
     pub(crate) fn write(&self) -> Vec<(String, Vec<u8>)> {
-        let mut cursors = Vec::with_capacity(self.of.len().saturating_mul(74));
-        for (account, cursor) in &self.of {
-            cursors.extend_from_slice(&account.raw());
-            cursors.extend_from_slice(&cursor.to_bytes());
-        }
-        let told: Vec<u8> = self.told.iter().flat_map(|hash| hash.0).collect();
-        let entries = [(CURSORS, cursors), (TOLD, told)];
+        let told = self.told.iter().flat_map(|(account, hash)| account.raw().into_iter().chain(hash.0));
+        let unseen = self.unseen.iter().flat_map(|(account, since)| {
+            let (height, time) = (since.height.0.to_be_bytes(), since.time.seconds().to_be_bytes());
+            account.raw().into_iter().chain(height).chain(time)
+        });
+        let entries = [
+            (CURSORS, pack(&self.of)),
+            (BACKED, pack(&self.backed)),
+            (TOLD, told.collect()),
+            (UNSEEN, unseen.collect()),
+        ];
         entries.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(|(key, bytes)| (key.to_owned(), bytes)).collect()
     }
 
@@ -161,13 +194,70 @@ impl Cursors {
     }
 
     pub(crate) fn set(&mut self, account: Account, cursor: Cursor) {
+        self.unseen.remove(&account);
         self.of.insert(account, cursor);
+    }
+
+    /// Nothing has happened to the account by the word of whoever was asked: what is shown of it later may have
+    /// happened since this block, and is ours.
+    pub(crate) fn is_unseen(&mut self, account: Account, since: Since) {
+        if !self.of.contains_key(&account) {
+            self.unseen.entry(account).or_insert(since);
+        }
+    }
+
+    pub(crate) fn unseen_since(&self, account: &Account) -> Option<Since> {
+        self.unseen.get(account).copied()
+    }
+
+    /// Two operators have an account's chain up to here.
+    pub(crate) fn set_backed(&mut self, account: Account, cursor: Cursor) {
+        self.set(account, cursor);
+        self.backed.remove(&account);
+        self.told.retain(|(of, _)| *of != account);
+    }
+
+    /// One operator has it, and nobody else can be asked: should it be false, we go on from where two left us.
+    pub(crate) fn set_unbacked(&mut self, account: Account, cursor: Cursor) {
+        if let Some(before) = self.get(&account) {
+            self.backed.entry(account).or_insert(before);
+        }
+        self.set(account, cursor);
+    }
+
+    /// Nobody has where the account's cursor stands. False where nothing else is known.
+    pub(crate) fn go_back(&mut self, account: Account) -> bool {
+        match self.backed.remove(&account) {
+            Some(before) => {
+                self.set(account, before);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes what is told on one operator's word; true where it was told before.
+    pub(crate) fn tell(&mut self, account: Account, tx: Hash, on_one_word: bool) -> bool {
+        let before = self.has_told(account, tx);
+        if on_one_word && self.told.len() < TOLD_MAX {
+            self.told.insert((account, tx));
+        }
+        before
+    }
+
+    pub(crate) fn has_told(&self, account: Account, tx: Hash) -> bool {
+        self.told.contains(&(account, tx))
     }
 
     /// Leaves out accounts that are no longer followed.
     pub(crate) fn retain(&mut self, followed: &Followed) {
         match &followed.accounts {
-            Some(accounts) => self.of.retain(|account, _| accounts.contains(account)),
+            Some(accounts) => {
+                self.of.retain(|account, _| accounts.contains(account));
+                self.backed.retain(|account, _| accounts.contains(account));
+                self.told.retain(|(account, _)| accounts.contains(account));
+                self.unseen.retain(|account, _| accounts.contains(account));
+            }
             None if self.of.len() > CURSORS_MAX => {
                 let mut times: Vec<u64> = self.of.values().map(|cursor| cursor.at.lt).collect();
                 times.sort_unstable_by(|left, right| right.cmp(left));
@@ -177,6 +267,18 @@ impl Cursors {
             None => {}
         }
     }
+}
+
+fn pack(cursors: &BTreeMap<Account, Cursor>) -> Vec<u8> {
+    cursors.iter().flat_map(|(account, cursor)| account.raw().into_iter().chain(cursor.to_bytes())).collect()
+}
+
+fn unpack(bytes: &[u8]) -> BTreeMap<Account, Cursor> {
+    let each = bytes.as_chunks::<74>().0.iter().filter_map(|packed| {
+        let (account, cursor) = packed.split_at_checked(33)?;
+        Some((Account::of_raw(account)?, Cursor::of_bytes(cursor)?))
+    });
+    each.collect()
 }
 
 #[cfg(test)]
@@ -209,8 +311,20 @@ mod tests {
             let at = Link { lt: u64::from(number) + 7, hash: Hash([number; 32]) };
             cursors.set(Account::new(-1, [number; 32]), Cursor { at, gone: number == 1 });
         }
-        cursors.told.insert(Hash([9; 32]));
+        let (account, before) = (Account::new(-1, [1; 32]), cursors.get(&Account::new(-1, [1; 32])).unwrap());
+        let further = Cursor { at: Link { lt: 99, hash: Hash([8; 32]) }, gone: false };
+        assert!(!cursors.tell(account, further.at.hash, true));
+        let since = |height| Since { height: Height(height), time: Timestamp::from_seconds(1_795_000_000) };
+        cursors.is_unseen(Account::new(0, [9; 32]), since(7));
+        cursors.is_unseen(Account::new(0, [9; 32]), since(8));
+        cursors.is_unseen(account, since(8));
+        assert_eq!(cursors.unseen_since(&Account::new(0, [9; 32])), Some(since(7)), "the first look counts");
+        assert_eq!(cursors.unseen_since(&account), None, "it was seen");
+        cursors.set_unbacked(account, further);
         assert_eq!(Cursors::read(&cursors.write()), cursors);
+        let mut again = Cursors::read(&cursors.write());
+        assert!(again.has_told(account, further.at.hash) && again.go_back(account) && !again.go_back(account));
+        assert_eq!(again.get(&account), Some(before));
         assert_eq!(Cursors::read(&[("accounts".to_owned(), vec![1; 73])]), Cursors::default());
     }
 

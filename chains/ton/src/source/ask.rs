@@ -23,10 +23,10 @@ use amn_core::block::{BlockRef, Hash, Height};
 use amn_core::timestamp::Timestamp;
 use amn_rpc::Endpoint;
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::trouble::Trouble;
 use crate::address::Account;
-use crate::block::BlockName;
 use crate::transaction::{Link, Transaction};
 
 pub(crate) use stack::JettonSaid;
@@ -83,6 +83,13 @@ pub(crate) struct Row {
     pub global_id: Option<i32>,
 }
 
+/// Where a masterchain block ends: no transaction that it commits has a later logical time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct End {
+    pub height: Height,
+    pub lt: u64,
+}
+
 /// A transaction by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Named {
@@ -103,7 +110,7 @@ pub(crate) enum Content {
 /// The newest shard blocks that a masterchain block commits: where the walk down from the next one's ends.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Tips {
-    pub blocks: Vec<BlockName>,
+    blocks: Vec<v2::BlockId>,
 }
 
 /// One endpoint.
@@ -174,16 +181,16 @@ impl Ask<'_> {
 
     async fn one_by_one(&self, from: Height, to: Height) -> Result<Vec<Row>, Trouble> {
         let mut rows = vec![self.row(from).await?];
-        let mut at = from.next();
-        while at <= to && rows.len() < ROWS_ONE_BY_ONE {
-            let row = match self.dialect()? {
-                Dialect::Tonapi => tonapi::row(self.endpoint, at).await,
-                _ => v2::row(self.endpoint, at).await,
-            };
-            // What is there is an answer; why the rest is not will be asked for by whoever needs it.
-            let Ok(row) = row else { break };
+        let last = to.0.min(from.0.saturating_add(ROWS_ONE_BY_ONE));
+        let dialect = self.dialect()?;
+        let rest = stream::iter(from.next().0..=last).map(async |at| match dialect {
+            Dialect::Tonapi => tonapi::row(self.endpoint, Height(at)).await,
+            Dialect::ToncenterV2 | Dialect::ToncenterV3 => v2::row(self.endpoint, Height(at)).await,
+        });
+        let mut rest = std::pin::pin!(rest.buffered(ROWS_AT_ONCE));
+        // What is there is an answer; why the rest is not will be asked for by whoever needs it.
+        while let Some(Ok(row)) = rest.next().await {
             rows.push(row);
-            at = at.next();
         }
         Ok(rows)
     }
@@ -207,15 +214,20 @@ impl Ask<'_> {
 
     /// The last transaction of an account that a masterchain block at or below `height` committed: where a cursor
     /// begins. `None`: there was none by then. v3 alone.
-    pub(crate) async fn last_at_or_below(&self, account: &Account, height: Height) -> Result<Option<Named>, Trouble> {
+    pub(crate) async fn last_at_or_below(&self, account: &Account, end: End) -> Result<Option<Named>, Trouble> {
         match self.dialect()? {
-            Dialect::ToncenterV3 => {
-                let block = match v3::row(self.endpoint, height).await {
-                    Ok(block) => block,
-                    Err(trouble) => return Err(self.why_not(height, trouble).await),
-                };
-                v3::last_at_or_below(self.endpoint, account, &block).await
-            }
+            Dialect::ToncenterV3 => v3::last_at_or_below(self.endpoint, account, end).await,
+            Dialect::ToncenterV2 | Dialect::Tonapi => Err(knows_no_heights()),
+        }
+    }
+
+    /// Where a masterchain block ends in logical time: asked once, however many accounts begin there. v3 alone.
+    pub(crate) async fn end(&self, height: Height) -> Result<End, Trouble> {
+        match self.dialect()? {
+            Dialect::ToncenterV3 => match v3::row(self.endpoint, height).await {
+                Ok(block) => Ok(End { height, lt: block.end_lt }),
+                Err(trouble) => Err(self.why_not(height, trouble).await),
+            },
             Dialect::ToncenterV2 | Dialect::Tonapi => Err(knows_no_heights()),
         }
     }
@@ -248,13 +260,36 @@ impl Ask<'_> {
         cells.pop().ok_or_else(|| Trouble::Lacks(format!("an empty list where {account} has {}", at.lt)))
     }
 
+    /// What a masterchain block commits of each shard. Only v2 needs it; of the others it is nothing.
+    pub(crate) async fn tips(&self, at: Height) -> Result<Tips, Trouble> {
+        if self.dialect()? != Dialect::ToncenterV2 {
+            return Ok(Tips::default());
+        }
+        match walk::tips(self.endpoint, at).await {
+            Ok(tips) => Ok(tips),
+            Err(trouble) => Err(self.why_not(at, trouble).await),
+        }
+    }
+
     /// All that a masterchain block commits, and its shards' tips. `before`: those of the block below it; only v2
     /// needs them, and asks for them where there are none.
     pub(crate) async fn content(&self, row: &Row, before: &Tips) -> Result<(Content, Tips), Trouble> {
+        let tips = self.tips(row.at.height).await?;
+        let asked = match row.at.height {
+            // The first block of all stands on nothing.
+            Height(0) => Tips::default(),
+            at if before.blocks.is_empty() => self.tips(at.back(1)).await?,
+            _ => before.clone(),
+        };
+        self.content_between(row, &asked, &tips).await.map(|content| (content, tips))
+    }
+
+    /// The same where both tips are known, as [`Self::tips`] says them: so that many blocks are read at once.
+    pub(crate) async fn content_between(&self, row: &Row, before: &Tips, tips: &Tips) -> Result<Content, Trouble> {
         let content = match self.dialect()? {
-            Dialect::ToncenterV2 => walk::content(self.endpoint, row, before).await,
-            Dialect::ToncenterV3 => v3::content(self.endpoint, row).await.map(|names| (names, Tips::default())),
-            Dialect::Tonapi => tonapi::content(self.endpoint, row).await.map(|whole| (whole, Tips::default())),
+            Dialect::ToncenterV2 => walk::between(self.endpoint, row, before, tips).await,
+            Dialect::ToncenterV3 => v3::content(self.endpoint, row).await,
+            Dialect::Tonapi => tonapi::content(self.endpoint, row).await,
         };
         match content {
             Ok(content) => Ok(content),
@@ -335,7 +370,10 @@ impl Ask<'_> {
 }
 
 /// Blocks that are asked for one at a time before whoever asked may do something else.
-const ROWS_ONE_BY_ONE: usize = 32;
+const ROWS_ONE_BY_ONE: u64 = 31;
+
+/// So many of them wait for each other's answers; they go through the endpoint's own limits besides.
+const ROWS_AT_ONCE: usize = 8;
 
 /// Transactions in one answer: what every version of v2 gives, some a thousand.
 const RAW_AT_ONCE: usize = 100;

@@ -1,17 +1,18 @@
 //! Account by account: where each stands, asked in one question, and its chain from there down to where we stood. What
 //! it costs is what happened to our accounts, however many blocks the network made meanwhile.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use amn_core::block::{BlockRef, Height, Operator};
 use amn_core::source::{Segment, Watch};
 use amn_rpc::Endpoint;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::OnceCell;
 
 use super::Shared;
-use super::accounts::{Cursors, Followed};
-use super::ask::{Ask, Dialect, Named, Row};
+use super::accounts::{Cursors, Followed, Since};
+use super::ask::{Ask, Dialect, End, Named, Row};
 use super::chain::{Astray, Known};
 use super::segment::{Found, Reading, placed};
 use super::trouble::Trouble;
@@ -30,6 +31,20 @@ const TRANSACTIONS_MAX: usize = 2_000;
 
 /// Blocks' time that a transaction is waited for that its own operator does not list, or that another does not have.
 pub(crate) const WAITED_BLOCKS: u64 = 25;
+
+/// Collators' clocks: a shard's block may say a later second than the masterchain block that commits it.
+const CLOCKS_DIFFER_SECONDS: i64 = 5;
+
+/// Where blocks end that accounts begin at, each asked once in a stretch: the same one for most accounts.
+#[derive(Default)]
+struct Ends(Mutex<BTreeMap<Height, Arc<OnceCell<End>>>>);
+
+impl Ends {
+    async fn of(&self, ask: &Ask<'_>, height: Height) -> Result<End, Trouble> {
+        let end = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(height).or_default().clone();
+        end.get_or_try_init(|| ask.end(height)).await.copied()
+    }
+}
 
 /// One account that moved.
 pub(crate) struct Moved {
@@ -56,11 +71,16 @@ impl Shared {
     ) -> Result<Segment, Trouble> {
         let ask = Ask { endpoint: by };
         let rows = self.stretch(&ask, on, up_to, STRETCH).await?;
+        let Some(stands) = rows.first().copied() else { return Err(Trouble::Failed("no blocks".to_owned())) };
         let accounts: Vec<Account> = followed.accounts.iter().flat_map(|accounts| accounts.iter().copied()).collect();
         // After the blocks: so nothing in them can be newer than where the accounts are said to stand.
         let heads = if accounts.is_empty() { Vec::new() } else { ask.heads(&accounts).await? };
         if heads.len() != accounts.len() {
             return Err(Trouble::Failed(format!("{} heads for {} accounts", heads.len(), accounts.len())));
+        }
+        let since = Since { height: stands.at.height, time: stands.time };
+        for (account, _) in accounts.iter().zip(&heads).filter(|(_, head)| head.is_none()) {
+            cursors.is_unseen(*account, since);
         }
         let heads: Vec<(Account, Link)> =
             accounts.into_iter().zip(heads).filter_map(|(account, head)| Some((account, head?))).collect();
@@ -71,8 +91,12 @@ impl Shared {
                 moved.push((*account, *head, cursor));
             }
         }
+        let ends = Ends::default();
         let looked = stream::iter(moved).map(async |(account, head, cursor)| {
-            self.moved(by, on, account, head, cursor).await.map(|moved| (account, moved))
+            // An index that shows an account later than its blocks must not make us begin after its first payment.
+            let since = cursors.unseen_since(&account).unwrap_or(since);
+            let stands = Row { at: BlockRef { height: since.height, ..stands.at }, time: since.time, ..stands };
+            self.moved(by, stands, &ends, account, head, cursor).await.map(|moved| (account, moved))
         });
         let looked: Vec<_> = looked.buffered(AT_ONCE).try_collect().await?;
         let mut moved = Vec::new();
@@ -115,7 +139,8 @@ impl Shared {
     async fn moved(
         &self,
         by: &Arc<Endpoint>,
-        on: BlockRef,
+        on: Row,
+        ends: &Ends,
         account: Account,
         head: Link,
         cursor: Option<Cursor>,
@@ -123,28 +148,18 @@ impl Shared {
         let ask = Ask { endpoint: by };
         let (cursor, fresh) = match cursor {
             Some(cursor) => (Some(cursor), false),
-            None => match ask.by_hash(head.hash).await? {
-                Some(named) if named.account != account || named.at != head => {
-                    return Err(Trouble::Lie(format!(
-                        "the last transaction of {account} is another's by its own word"
-                    )));
-                }
-                // Nothing has happened to it since: here its chain is begun.
-                Some(named) if named.height.is_some_and(|height| height <= on.height) => {
-                    return Ok((Some(Cursor { at: head, gone: false }), Vec::new(), true));
-                }
-                _ => {
-                    let last = ask.last_at_or_below(&account, on.height).await?;
-                    (last.map(|named| Cursor { at: named.at, gone: false }), true)
-                }
+            None => match self.begin(by, on, ends, account, head).await? {
+                // Nothing has happened to it since.
+                Some(cursor) if cursor.at == head => return Ok((Some(cursor), Vec::new(), true)),
+                cursor => (cursor, true),
             },
         };
         match cursor {
             // A machine that lags: where the account stood before.
             Some(cursor) if head.lt < cursor.at.lt => return Ok((Some(cursor), Vec::new(), fresh)),
+            // Its chain leads elsewhere, as will be found.
             Some(cursor) if head.lt == cursor.at.lt && head.hash != cursor.at.hash => {
-                self.who_has_it(by, account, cursor, head).await?;
-                return Ok((Some(cursor), Vec::new(), fresh));
+                return Ok((Some(cursor), vec![Named { account, at: head, height: None }], fresh));
             }
             _ => {}
         }
@@ -157,15 +172,51 @@ impl Shared {
                     head.lt, head.hash, named.at.hash
                 )));
             }
-            Some(_) => {}
             // It says that the account stands there, and does not list it: an index writes its tables one by one.
             None if self.waited(account, head) => names.push(Named { account, at: head, height: None }),
-            None => {}
+            Some(_) | None => {}
         }
         if fresh {
-            names.retain(|named| named.height.is_none_or(|height| height > on.height));
+            names.retain(|named| named.height.is_none_or(|height| height > on.at.height));
         }
         Ok((cursor, names, fresh))
+    }
+
+    /// Where the chain of an account begins for us that was never looked at: at its last transaction at or below the
+    /// block we stand on. `None`: there is none such.
+    async fn begin(
+        &self,
+        by: &Arc<Endpoint>,
+        on: Row,
+        ends: &Ends,
+        account: Account,
+        head: Link,
+    ) -> Result<Option<Cursor>, Trouble> {
+        let ask = Ask { endpoint: by };
+        let last = match ask.by_hash(head.hash).await? {
+            Some(named) if named.account != account || named.at != head => {
+                return Err(Trouble::Lie(format!("the last transaction of {account} is another's by its own word")));
+            }
+            Some(named) if named.height.is_some_and(|height| height <= on.at.height) => Some(head),
+            _ => {
+                let end = ends.of(&ask, on.at.height).await?;
+                ask.last_at_or_below(&account, end).await?.map(|named| named.at)
+            }
+        };
+        let Some(at) = last else { return Ok(None) };
+        match self.one(by.operator(), account, at, &mut Known::new()).await {
+            // Whoever would hide a payment would say that it was there before.
+            Ok(read) if i64::from(read.now) > on.time.seconds().saturating_add(CLOCKS_DIFFER_SECONDS) => {
+                let (height, now) = (on.at.height, read.now);
+                Err(Trouble::Lie(format!(
+                    "{account} had {} at {now} s, after block {height}, which has it by its word",
+                    at.lt
+                )))
+            }
+            Ok(read) => Ok(Some(Cursor::after(&read))),
+            // So old that nobody keeps it: it is no payment of ours.
+            Err(_) => Ok(Some(Cursor { at, gone: false })),
+        }
     }
 
     pub(crate) fn waited(&self, account: Account, at: Link) -> bool {
@@ -199,11 +250,11 @@ impl Shared {
                 }
                 Ok(Some(placed(account, way, &names, on.height, to)))
             }
-            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, trouble, &denied),
+            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, *trouble, &denied),
             Err(Astray::Elsewhere(lie)) => {
                 let (Some(cursor), Some(top)) = (cursor, names.last()) else { return Err(lie.into()) };
                 self.who_has_it(by, account, cursor, top.at).await?;
-                Ok(None)
+                Ok(Some(Found::astray(account)))
             }
         }
     }
@@ -278,8 +329,10 @@ impl Shared {
                 theirs.lt, theirs.hash
             )));
         }
-        let network = &self.network.facts.id;
-        tracing::error!(%network, %account, lt, %hash, ?against, "the transaction {lt} {hash} of {account} that was told is in no chain that is shown; the account waits");
+        if self.memory.is_news(account, hash) {
+            let network = &self.network.facts.id;
+            tracing::error!(%network, %account, lt, %hash, ?against, "the transaction {lt} {hash} of {account}, where we stand, is in no chain that is shown");
+        }
         by.remark(&format!("its chain of {account} does not hold {lt} {hash}"));
         Ok(())
     }

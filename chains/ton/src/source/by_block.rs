@@ -27,6 +27,10 @@ const STRETCH: u64 = 32;
 /// Blocks, or accounts in them, that are asked about at the same time.
 const AT_ONCE: usize = 4;
 
+/// An index that wants to be left alone for no longer is waited for: as long as reading blocks instead would take to be
+/// worth its requests.
+const RESTS_SECONDS: u64 = 30;
+
 /// What a block holds of ours.
 #[derive(Debug, Default)]
 struct Ours {
@@ -49,23 +53,37 @@ impl Shared {
             for endpoint in indexes {
                 let read = self.by_account(endpoint, at, up_to, watch, &followed, cursors.clone());
                 match Box::pin(read).await {
-                    Ok(segment) => return Ok(self.done(segment, &verdict, mode)),
+                    Ok(segment) => return Ok(self.done(segment, &verdict, &mode)),
                     Err(trouble) => verdict.add(endpoint, trouble),
                 }
             }
             if verdict.is_mere_waiting() {
                 return Err(self.error(verdict));
             }
+            // Whole blocks cost many times as much, and of the same allowance.
+            if let Some(name) = self.is_resting() {
+                return Err(SourceError::Unavailable(format!("{name} asked to be left alone for a moment")));
+            }
             mode = Mode::ByBlock("no toncenter-v3 endpoint answers".to_owned());
         }
         for endpoint in &endpoints {
             let read = self.by_block(endpoint, at, up_to, watch, &followed, cursors.clone());
             match Box::pin(read).await {
-                Ok(segment) => return Ok(self.done(segment, &verdict, mode)),
+                Ok(segment) => return Ok(self.done(segment, &verdict, &mode)),
                 Err(trouble) => verdict.add(endpoint, trouble),
             }
         }
         Err(self.error(verdict))
+    }
+
+    /// An index that is well but for having been asked too often, and will be asked again soon.
+    fn is_resting(&self) -> Option<&str> {
+        let indexes = self.pool.endpoints().iter().filter(|of| Dialect::of(of) == Some(Dialect::ToncenterV3));
+        let mut resting = indexes.filter(|endpoint| {
+            let health = endpoint.health();
+            health.distrusted.is_none() && health.cooling_seconds.is_some_and(|seconds| seconds <= RESTS_SECONDS)
+        });
+        resting.next().map(|endpoint| endpoint.name())
     }
 
     fn mode_for(&self, followed: &Followed) -> Mode {
@@ -79,7 +97,7 @@ impl Shared {
     }
 
     /// Somebody gave what two stand behind: whoever gave another chain is named.
-    fn done(&self, segment: Segment, verdict: &Verdict, mode: Mode) -> Segment {
+    fn done(&self, segment: Segment, verdict: &Verdict, mode: &Mode) -> Segment {
         let (on, whose) =
             (segment.parent, segment.operators.iter().map(Operator::as_str).collect::<Vec<_>>().join(", "));
         for endpoint in verdict.forkers.iter().filter(|_| segment.operators.len() > 1) {
@@ -88,7 +106,7 @@ impl Shared {
         }
         if self.memory.goes_by(mode.clone()) {
             let network = &self.network.facts.id;
-            match &mode {
+            match mode {
                 Mode::ByAccount => tracing::info!(%network, "{network} is read account by account"),
                 Mode::ByBlock(why) => tracing::info!(%network, why, "{network} is read block by block: {why}"),
             }
@@ -139,40 +157,49 @@ impl Shared {
         followed: &Followed,
         ours: &mut Ours,
     ) -> Result<usize, Trouble> {
-        let mut read = 0;
-        if ask.dialect()? == Dialect::ToncenterV2 {
-            // Each walk ends where the one before it began.
-            for pair in rows.windows(2) {
-                let [below, row] = pair else { continue };
-                match self.content(ask, below.at, row).await {
-                    Ok(content) => ours.take(content, row, watch, followed),
-                    Err(trouble) if read == 0 => return Err(trouble),
-                    Err(_) => break,
-                }
-                read += 1;
-            }
-            return Ok(read);
-        }
-        let nothing = Tips::default();
-        let above: Vec<Row> = rows.iter().skip(1).copied().collect();
-        let asked = stream::iter(above).map(async |row| (row, ask.content(&row, &nothing).await));
+        let tips = self.tips(ask, rows).await?;
+        let above: Vec<(Row, Tips, Tips)> = rows
+            .iter()
+            .skip(1)
+            .zip(tips.windows(2))
+            .filter_map(|(row, pair)| Some((*row, pair.first()?.clone(), pair.get(1)?.clone())))
+            .collect();
+        let asked = stream::iter(above).map(async |(row, before, tips)| {
+            let content = ask.content_between(&row, &before, &tips).await;
+            (row, tips, content)
+        });
         let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
-        while let Some((row, content)) = asked.next().await {
+        let mut read = 0;
+        while let Some((row, tips, content)) = asked.next().await {
             match content {
-                Ok((content, _)) => ours.take(content, &row, watch, followed),
+                Ok(content) => ours.take(content, &row, watch, followed),
                 Err(trouble) if read == 0 => return Err(trouble),
                 Err(_) => break,
             }
+            self.memory.keep_tips(ask.endpoint, row.at, tips);
             read += 1;
         }
         Ok(read)
     }
 
-    async fn content(&self, ask: &Ask<'_>, below: BlockRef, row: &Row) -> Result<Content, Trouble> {
-        let before = self.memory.tips(ask.endpoint, below);
-        let (content, tips) = ask.content(row, &before).await?;
-        self.memory.keep_tips(ask.endpoint, row.at, tips);
-        Ok(content)
+    /// What each of these blocks commits of each shard, as far as it says. Asked for before what they hold, so that
+    /// they need not be read one after the other: each walk ends where the one below it begins.
+    async fn tips(&self, ask: &Ask<'_>, rows: &[Row]) -> Result<Vec<Tips>, Trouble> {
+        let asked = stream::iter(rows.to_vec()).map(async |row: Row| {
+            let known = self.memory.tips(ask.endpoint, row.at);
+            if known == Tips::default() { ask.tips(row.at.height).await } else { Ok(known) }
+        });
+        let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
+        let mut tips = Vec::with_capacity(rows.len());
+        while let Some(next) = asked.next().await {
+            match next {
+                Ok(next) => tips.push(next),
+                // Without those of the first above us nothing can be read.
+                Err(trouble) if tips.len() < 2 => return Err(trouble),
+                Err(_) => break,
+            }
+        }
+        Ok(tips)
     }
 
     /// One block, whole, from another than `not_by` while one of them can give it.

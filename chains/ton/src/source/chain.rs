@@ -44,9 +44,15 @@ pub(crate) struct Way {
 #[derive(Debug)]
 pub(crate) enum Astray {
     /// It is not whole: nobody gives the next cell.
-    Missing(Trouble, BTreeSet<Operator>),
+    Missing(Box<Trouble>, BTreeSet<Operator>),
     /// By hashes alone it does not lead to where we stand.
     Elsewhere(Lie),
+}
+
+impl Astray {
+    fn missing(trouble: Trouble) -> Self {
+        Self::Missing(Box::new(trouble), BTreeSet::new())
+    }
 }
 
 /// Who has been asked for cells, and how they answered.
@@ -105,13 +111,13 @@ impl Shared {
                     match self.one(namer, account, at, known).await.map(|last| Cursor::after(&last)) {
                         Ok(after) if after.gone => until = Some(after),
                         Ok(_) => return Err(Astray::Elsewhere(forgets)),
-                        Err(trouble) => return Err(Astray::Missing(trouble, BTreeSet::new())),
+                        Err(trouble) => return Err(Astray::missing(trouble)),
                     }
                 }
                 Err(astray) => return Err(astray),
             }
         }
-        Err(Astray::Missing(Trouble::Failed(format!("{account} had more than {LIVES_MAX} lives")), BTreeSet::new()))
+        Err(Astray::missing(Trouble::Failed(format!("{account} had more than {LIVES_MAX} lives"))))
     }
 
     async fn one_life(
@@ -125,14 +131,14 @@ impl Shared {
     ) -> Result<Stretch, Astray> {
         let begun = Descent::begin(account, top, until).map_err(Astray::Elsewhere)?;
         let Some(mut descent) = begun else {
-            return Err(Astray::Missing(Trouble::NotYet(format!("{account} is older there")), BTreeSet::new()));
+            return Err(Astray::missing(Trouble::NotYet(format!("{account} is older there"))));
         };
         read_known(&mut descent, known)?;
         for endpoint in self.cells(namer) {
             while let Some(wanted) = descent.wanted() {
                 if known.len() > CHAIN_MAX {
                     let what = format!("more than {CHAIN_MAX} transactions of {account} at once");
-                    return Err(Astray::Missing(Trouble::TooMuch(what), BTreeSet::new()));
+                    return Err(Astray::missing(Trouble::TooMuch(what)));
                 }
                 match self.next_cells(&endpoint, account, wanted, until, &mut descent, known).await {
                     Ok(()) => {
@@ -164,7 +170,10 @@ impl Shared {
         let missing = || Trouble::Failed("no endpoint gives cells".to_owned());
         match descent.finish() {
             Some(stretch) => Ok(stretch),
-            None => Err(Astray::Missing(asked.last.take().unwrap_or_else(missing), std::mem::take(&mut asked.denied))),
+            None => {
+                let trouble = asked.last.take().unwrap_or_else(missing);
+                Err(Astray::Missing(Box::new(trouble), std::mem::take(&mut asked.denied)))
+            }
         }
     }
 

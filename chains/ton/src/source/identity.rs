@@ -316,7 +316,8 @@ pub(crate) async fn head(source: &Arc<Shared>) -> Result<Head, SourceError> {
     // A second operator that stands still holds us no longer than that.
     let held = source.memory.is_held_at(agreed.at.height.0, patience, now);
     let claims = latest.iter().map(|(_, row)| *row);
-    let claimed = claims.filter(|row| row.at.height.above(agreed.at.height) <= FAR_AHEAD).max_by_key(|row| row.at.height);
+    let claimed =
+        claims.filter(|row| row.at.height.above(agreed.at.height) <= FAR_AHEAD).max_by_key(|row| row.at.height);
     let up_to = claimed.filter(|_| held).unwrap_or(agreed);
     if let Some(head) = before.filter(|head| head.at.height >= up_to.at.height) {
         return Ok(of(head));

@@ -1,7 +1,7 @@
 //! What is remembered of the endpoints, so that it is not asked for again: how far each has got, and which masterchain
 //! blocks it gave. A masterchain block never changes, so what one said holds until it says otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,7 @@ pub(crate) struct Memory {
     waits: Mutex<BTreeMap<(Account, Hash), Instant>>,
     ahead: Mutex<BTreeMap<Account, Ahead>>,
     placed: Mutex<BTreeMap<Hash, (Account, Link)>>,
+    said: Mutex<BTreeSet<(Account, Hash)>>,
     mode: Mutex<Option<Mode>>,
     looks: Mutex<u64>,
     checked: Mutex<bool>,
@@ -97,7 +98,7 @@ impl Memory {
             return Vec::new();
         }
         let rows = known.rows.range(from.0..=to.0);
-        rows.zip(from.0..).take_while(|((height, _), next)| *height == next).map(|((_, row), _)| row.clone()).collect()
+        rows.zip(from.0..).take_while(|((height, _), next)| *height == next).map(|((_, row), _)| *row).collect()
     }
 
     pub(crate) fn row(&self, of: &Endpoint, at: Height) -> Option<Row> {
@@ -167,6 +168,12 @@ impl Memory {
             waits.remove(&oldest);
         }
         now.saturating_duration_since(since) >= patience
+    }
+
+    /// Whether nobody was told yet that this transaction is not where it was: once is enough for a log.
+    pub(crate) fn is_news(&self, account: Account, tx: Hash) -> bool {
+        let mut said = lock(&self.said);
+        said.len() < WAITS_MAX && said.insert((account, tx))
     }
 
     /// Somebody has a later transaction of an account.

@@ -10,7 +10,7 @@ use amn_rpc::Endpoint;
 
 use super::Shared;
 use super::accounts::{Cursors, Followed};
-use super::ask::{Named, Row};
+use super::ask::{Ask, Named, Row};
 use super::chain::Way;
 use super::memory;
 use super::trouble::Trouble;
@@ -32,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) denied: BTreeSet<Operator>,
     /// The stretch must end below this height: more of it may still come.
     pub(crate) hold: Option<Height>,
+    /// Nobody has where we stand in its chain.
+    pub(crate) astray: bool,
 }
 
 /// A transaction, and the block it goes into.
@@ -47,6 +49,11 @@ impl Found {
     /// Nothing can be said of this account from a height on.
     pub(crate) fn held(account: Account, hold: Height) -> Self {
         Self { account: Some(account), hold: Some(hold), ..Self::default() }
+    }
+
+    /// Where we stand in its chain is where nobody else does.
+    pub(crate) fn astray(account: Account) -> Self {
+        Self { account: Some(account), astray: true, ..Self::default() }
     }
 }
 
@@ -78,7 +85,7 @@ pub(crate) fn placed(account: Account, way: Way, names: &[Named], on: Height, to
     }
     transactions.reverse();
     let (words, denied, reborn) = (way.words, way.denied, way.reborn);
-    Found { account: Some(account), transactions, reborn, words, denied, hold: None }
+    Found { account: Some(account), transactions, reborn, words, denied, ..Found::default() }
 }
 
 impl Shared {
@@ -98,7 +105,7 @@ impl Shared {
         let backed = self.backed(reading.by, &reading.rows).await?;
         let to = backed.to.at.height;
         reading.rows.retain(|row| row.at.height <= to);
-        let taken = take(&mut reading, to, &alone);
+        let taken = self.take(&mut reading, to, &alone);
         let blocks = self.blocks(&reading, taken, &backed.operators).await;
         let [.., below, last] = reading.rows.as_slice() else {
             return Err(Trouble::NotYet(format!("nobody else has a block above {}", on.height)));
@@ -129,15 +136,17 @@ impl Shared {
         if self.one_is_enough() {
             return alone;
         }
-        let told = &reading.cursors.told;
+        let cursors = &reading.cursors;
         for found in &mut reading.found {
             let (Some(account), Some(top)) = (found.account, found.transactions.last()) else { continue };
+            // Who has not got there denies nothing.
+            found.denied.retain(|operator| self.may_have_got_to(operator, top.height));
             if found.words.len() > 1 || found.denied.is_empty() {
                 continue;
             }
             let at = top.transaction.at;
             alone.insert(account);
-            let known = found.transactions.iter().all(|placed| told.contains(&placed.transaction.at.hash));
+            let known = found.transactions.iter().all(|placed| cursors.has_told(account, placed.transaction.at.hash));
             if !known && !self.waited(account, at) {
                 found.hold = found.transactions.first().map(|placed| placed.height);
             } else if !known {
@@ -147,6 +156,13 @@ impl Shared {
             }
         }
         alone
+    }
+
+    /// Whether an operator is not known to be below a height.
+    fn may_have_got_to(&self, operator: &Operator, height: Height) -> bool {
+        let heads = self.pool.endpoints().iter().filter(|endpoint| endpoint.operator() == operator);
+        let mut heads = heads.filter_map(|endpoint| self.memory.known(endpoint).head).peekable();
+        heads.peek().is_none() || heads.any(|head| head.at.height >= height)
     }
 
     /// Blocks that hold something of ours, each with those who have all that matters in it.
@@ -213,10 +229,18 @@ impl Shared {
         let mut voices = self.voices();
         voices.retain(|endpoint| endpoint.operator() == operator);
         for endpoint in voices {
-            if let Ok(there) = self.row(&endpoint, row.at.height).await {
-                self.pool.note_said(&endpoint, there.at, Some(row.at));
-                return there.at == row.at;
+            let Ok(mut there) = self.row(&endpoint, row.at.height).await else { continue };
+            if there.at != row.at {
+                // What it said before may have been another machine's mistake.
+                let Ok(again) = (Ask { endpoint: &endpoint }).row(row.at.height).await else { continue };
+                self.memory.says(&endpoint, &[again]);
+                there = again;
             }
+            self.pool.note_said(&endpoint, there.at, Some(row.at));
+            if there.at != row.at {
+                endpoint.remark(&format!("its block {} is {}, not {}", row.at.height, there.at.hash, row.at.hash));
+            }
+            return there.at == row.at;
         }
         false
     }
@@ -237,6 +261,41 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Takes what lies within the stretch, and moves the cursors. `alone`: accounts whose newest transactions stand on
+    /// one operator's word against another's.
+    fn take(&self, reading: &mut Reading<'_>, to: Height, alone: &BTreeSet<Account>) -> Taken {
+        let mut taken = Taken::default();
+        for found in std::mem::take(&mut reading.found) {
+            let Some(account) = found.account else { continue };
+            if found.astray && reading.cursors.go_back(account) {
+                let network = &self.network.facts.id;
+                tracing::error!(%network, %account, "what one operator alone told of {account} is in no chain that is shown: it is followed from where two left it");
+            }
+            let within: Vec<Placed> = found.transactions.into_iter().filter(|placed| placed.height <= to).collect();
+            let Some(last) = within.last() else { continue };
+            let (disputed, backed) = (alone.contains(&account), found.words.len() > 1 || self.one_is_enough());
+            for placed in &within {
+                let tx = placed.transaction.at.hash;
+                if !reading.cursors.tell(account, tx, disputed || !backed) {
+                    taken.blocks.entry(placed.height).or_default().push(placed.clone());
+                }
+            }
+            if found.reborn {
+                taken.reborn.insert(account);
+            }
+            let cursor = Cursor::after(&last.transaction);
+            match (disputed, backed) {
+                (true, _) => {}
+                (false, true) => reading.cursors.set_backed(account, cursor),
+                (false, false) => reading.cursors.set_unbacked(account, cursor),
+            }
+            taken.words.insert(account, found.words);
+        }
+        taken
+    }
+}
+
 fn observation(kind: &str, tx: Option<Hash>, account: Account, source: &Shared, detail: String) -> Observation {
     Observation { kind: kind.to_owned(), tx, to: Some(account.spell(source.network.realm)), detail }
 }
@@ -247,34 +306,4 @@ struct Taken {
     blocks: BTreeMap<Height, Vec<Placed>>,
     words: BTreeMap<Account, BTreeSet<Operator>>,
     reborn: BTreeSet<Account>,
-}
-
-/// Takes what lies within the stretch, and moves the cursors. `alone`: accounts whose newest transactions stand on one
-/// operator's word against another's.
-fn take(reading: &mut Reading<'_>, to: Height, alone: &BTreeSet<Account>) -> Taken {
-    let mut taken = Taken::default();
-    for found in std::mem::take(&mut reading.found) {
-        let Some(account) = found.account else { continue };
-        let within: Vec<Placed> = found.transactions.into_iter().filter(|placed| placed.height <= to).collect();
-        let Some(last) = within.last() else { continue };
-        if !alone.contains(&account) {
-            reading.cursors.set(account, Cursor::after(&last.transaction));
-        }
-        if found.reborn {
-            taken.reborn.insert(account);
-        }
-        taken.words.insert(account, found.words);
-        for placed in within {
-            let hash = placed.transaction.at.hash;
-            let told = if alone.contains(&account) {
-                !reading.cursors.told.insert(hash)
-            } else {
-                reading.cursors.told.remove(&hash)
-            };
-            if !told {
-                taken.blocks.entry(placed.height).or_default().push(placed);
-            }
-        }
-    }
-    taken
 }

@@ -13,6 +13,8 @@ const EVERYWHERE: &[Front] = &Front::ALL;
 const BLOCKS: &[Front] = &[Front::Plain, Front::Tonapi];
 const INDEXER: &[Front] = &[Front::Indexer];
 const PLAIN: &[Front] = &[Front::Plain];
+/// How an answer comes does not depend on what was asked.
+const ONE_OF_A_KIND: &[Front] = &[Front::Indexer, Front::Tonapi];
 
 /// Every lie, on each of its fronts.
 pub fn all() -> Vec<(Lie, Front)> {
@@ -40,13 +42,9 @@ fn of_lists() -> Vec<Lie> {
         lie("silent_empty", "every list is empty, and all is well (trap A)", EVERYWHERE, Shows::Trouble, |_| {
             vec![Fault::SilentEmpty]
         }),
-        lie(
-            "hole",
-            "the block that pays is missing, those above are there (trap B)",
-            EVERYWHERE,
-            Shows::Trouble,
-            |v| vec![Fault::Hole(v.height)],
-        ),
+        lie("hole", "the block that pays is missing, those above are there (trap B)", EVERYWHERE, Shows::Either, |v| {
+            vec![Fault::Hole(v.height)]
+        }),
         lie("hole_above", "the block above the one that pays is missing", EVERYWHERE, Shows::Trouble, |v| {
             vec![Fault::Hole(v.height + 1)]
         }),
@@ -76,17 +74,17 @@ fn of_lists() -> Vec<Lie> {
             vec![Fault::PagesOf(2)]
         }),
         lie("out_of_order", "lists are shuffled", EVERYWHERE, Shows::Trouble, |_| vec![Fault::OutOfOrder]),
-        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Doubled]),
+        lie("doubled", "the first row of a list is there twice", EVERYWHERE, Shows::Either, |_| vec![Fault::Doubled]),
         lie("unknown_is_an_error", "a block it does not have is an error", EVERYWHERE, Shows::Harmless, |_| {
             vec![Fault::UnknownIsAnError]
         }),
-        lie("withheld", "the shop's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld", "the shop's newest transaction has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(SHOP)]
         }),
-        lie("withheld_token", "its wallet's newest transaction has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld_token", "its wallet's newest transaction has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(ground::wallet(&SHOP))]
         }),
-        lie("withheld_first", "the first transaction of an account has not happened", INDEXER, Shows::Trouble, |_| {
+        lie("withheld_first", "the first transaction of an account has not happened", INDEXER, Shows::Either, |_| {
             vec![Fault::Withheld(ground::STALL)]
         }),
     ]
@@ -95,19 +93,19 @@ fn of_lists() -> Vec<Lie> {
 /// What transactions are shown as.
 fn of_cells() -> Vec<Lie> {
     vec![
-        lie("flipped", "one bit of the payment is another", EVERYWHERE, Shows::Told, |v| {
+        lie("flipped", "one bit of the payment is another", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Flipped(v.native)]
         }),
-        lie("flipped_token", "one bit of the payment in dollars is another", EVERYWHERE, Shows::Told, |v| {
+        lie("flipped_token", "one bit of the payment in dollars is another", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Flipped(v.token)]
         }),
-        lie("cells_of_other", "another transaction in the place of the payment", EVERYWHERE, Shows::Told, |v| {
+        lie("cells_of_other", "another transaction in the place of the payment", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::CellsOfOther(v.native)]
         }),
-        lie("cut_out", "a part of the payment is cut out, its hash alone left", EVERYWHERE, Shows::Told, |v| {
+        lie("cut_out", "a part of the payment is cut out, its hash alone left", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::CutOut(v.native)]
         }),
-        lie("undecodable", "the payment is no bag of cells", EVERYWHERE, Shows::Told, |v| {
+        lie("undecodable", "the payment is no bag of cells", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Undecodable(v.native)]
         }),
         lie("not_in_database", "raw transactions are not in its database any more", EVERYWHERE, Shows::Trouble, |_| {
@@ -133,7 +131,7 @@ fn of_chains() -> Vec<Lie> {
             vec![forged(v, SHOP, &ground::letter(LOOT, "never"), Outcome::Accepted)]
         }),
         lie("forged_token", "a newest one of its wallet, in dollars", EVERYWHERE, Shows::Detected, |v| {
-            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never"), Outcome::Accepted)]
+            vec![forged(v, ground::wallet(&SHOP), &ground::dollars(LOOT, "never either"), Outcome::Accepted)]
         }),
         lie("forged_first", "a first transaction of an account that has none", EVERYWHERE, Shows::Detected, |v| {
             vec![forged(v, THUG, &Letter::from(PAYER, units(LOOT)), Outcome::Undeployed)]
@@ -164,38 +162,42 @@ fn of_networks() -> Vec<Lie> {
         from_the_start(lie("test_network", "it is of the test network", EVERYWHERE, Shows::Told, |_| {
             vec![Fault::GlobalId(-3)]
         })),
-        lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Told, |_| {
+        lie("test_network_midway", "it comes to be of the test network", EVERYWHERE, Shows::Either, |_| {
             vec![Fault::GlobalId(-3)]
         }),
-        from_the_start(lie("decimals", "the dollar has six decimals", EVERYWHERE, Shows::Halts, |_| {
+        from_the_start(lie("decimals", "the dollar has six decimals", ONE_OF_A_KIND, Shows::Halts, |_| {
             vec![Fault::Decimals(6)]
         })),
         from_the_start(lie(
             "no_decimals",
             "what the dollar says of itself lies elsewhere",
-            EVERYWHERE,
-            Shows::Harmless,
+            ONE_OF_A_KIND,
+            Shows::Halts,
             |_| vec![Fault::NoDecimals],
         )),
-        from_the_start(lie("wallet_of_thief", "everybody's wallet is the thief's", EVERYWHERE, Shows::Halts, |_| {
-            vec![Fault::WalletIs(ground::wallet(&THIEF))]
-        })),
+        from_the_start(lie(
+            "wallet_of_thief",
+            "everybody's wallet is the thief's",
+            ONE_OF_A_KIND,
+            Shows::Halts,
+            |_| vec![Fault::WalletIs(ground::wallet(&THIEF))],
+        )),
         from_the_start(lie(
             "wallet_under_other",
             "wallets are those of another master",
-            EVERYWHERE,
+            ONE_OF_A_KIND,
             Shows::Halts,
             |_| vec![Fault::WalletUnder(FAKE_MASTER)],
         )),
         from_the_start(lie(
             "getters_fail",
             "questions to the dollar's master end in an error",
-            EVERYWHERE,
+            ONE_OF_A_KIND,
             Shows::Trouble,
             |_| vec![Fault::Exits(11)],
         )),
         lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Told, |v| vec![Fault::Fork(v.height)]),
-        lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Told, |v| {
+        lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Fork(v.height - 1)]
         }),
     ]
@@ -208,7 +210,7 @@ fn of_heights() -> Vec<Lie> {
         lie("stalled", "it has stood still since before the payment", EVERYWHERE, Shows::Trouble, |v| {
             vec![Fault::Stalled(v.height - 1)]
         }),
-        lie("ahead", "it says it is five blocks ahead", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Ahead(5)]),
+        lie("ahead", "it says it is five blocks ahead", EVERYWHERE, Shows::Either, |_| vec![Fault::Ahead(5)]),
         lie(
             "stale_worker",
             "every second answer is of a worker three blocks behind",
@@ -225,21 +227,21 @@ fn of_heights() -> Vec<Lie> {
 /// How answers come.
 fn of_transport() -> Vec<Lie> {
     vec![
-        lie("too_many_requests", "429 to everything", EVERYWHERE, Shows::Trouble, |_| {
+        lie("too_many_requests", "429 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::TooManyRequests { retry_after: Some(1) }]
         }),
-        lie("too_many_without_hint", "429 without a word when to come back", EVERYWHERE, Shows::Trouble, |_| {
+        lie("too_many_without_hint", "429 without a word when to come back", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::TooManyRequests { retry_after: None }]
         }),
-        lie("internal", "500 to everything", EVERYWHERE, Shows::Trouble, |_| {
+        lie("internal", "500 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::Internal("LITE_SERVER_UNKNOWN")]
         }),
-        lie("gateway_timeout", "504 to everything", EVERYWHERE, Shows::Trouble, |_| vec![Fault::GatewayTimeout]),
+        lie("gateway_timeout", "504 to everything", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::GatewayTimeout]),
         lie("node_timeout", "542: its own node does not answer", PLAIN, Shows::Trouble, |_| vec![Fault::NodeTimeout]),
-        lie("html", "a page for people", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Html]),
-        lie("truncated", "answers end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::Truncated]),
-        lie("cut_off", "connections end in the middle", EVERYWHERE, Shows::Trouble, |_| vec![Fault::CutOff]),
-        lie("endless", "answers are larger than anything it could have to say", EVERYWHERE, Shows::Trouble, |_| {
+        lie("html", "a page for people", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::Html]),
+        lie("truncated", "answers end in the middle", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::Truncated]),
+        lie("cut_off", "connections end in the middle", ONE_OF_A_KIND, Shows::Trouble, |_| vec![Fault::CutOff]),
+        lie("endless", "answers are larger than anything it could have to say", ONE_OF_A_KIND, Shows::Trouble, |_| {
             vec![Fault::Padded(64 << 20)]
         }),
     ]

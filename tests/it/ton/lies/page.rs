@@ -37,10 +37,11 @@ fn no_lie_about_a_ton_network_is_credited_and_ops_hear_of_each_as_the_page_says(
         let (lie, front) = &lies[at];
         alone(play(lie, *front, stand, &truth[0]))
     });
-    let rows: Vec<_> = lies
-        .iter()
-        .map(|(lie, front)| (lie.name, format!("| `{}` | {} | {} |", lie.name, lie.says, front.words())))
-        .collect();
+    let row = |(lie, front): &(Lie, Front)| {
+        let front = front.words();
+        (format!("{}, {front},", lie.name), format!("| `{}` | {} | {front} |", lie.name, lie.says))
+    };
+    let rows: Vec<_> = lies.iter().map(row).collect();
     liars::hold(("docs/LIES-TON.md", PAGE), &rows, &came, shortened);
 }
 

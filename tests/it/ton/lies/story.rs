@@ -31,6 +31,10 @@ pub const LOOT: i64 = 1_000 * WHOLE;
 /// A step of the chain in the time of the machine.
 const STEP: Duration = Duration::from_secs(5);
 
+/// Looks after the block that pays: at least so many, and no more where everybody was told.
+const LOOKS_MIN: usize = 5;
+const LOOKS_MAX: usize = 40;
+
 /// Past the time for which a liar is left out of all questions.
 const DISTRUST_PASSES: Duration = Duration::from_mins(11);
 
@@ -91,6 +95,8 @@ pub enum Shows {
     Trouble,
     /// It needs no word and does no harm.
     Harmless,
+    /// Whether anybody hears of it is all the same: it is not asked, or shows nothing that counts.
+    Either,
     /// Nobody can tell it from the truth but the other operators: it may be detected, and is never confirmed.
     Detected,
     /// The network does not start or halts, and names it: who is right is for a person to say.
@@ -127,6 +133,8 @@ pub struct Play {
     baits: Vec<IntentId>,
     last: follower::Outcome,
     halted: Option<String>,
+    /// What was told before the ledger began, where it could not.
+    waited: Option<String>,
     pub wrong: Vec<String>,
 }
 
@@ -136,7 +144,8 @@ impl Play {
         let mut lives = Lives::default();
         lives.receive(&mut history, SHOP, &ground::letter(WHOLE, "long ago"), Outcome::Accepted);
         lives.receive(&mut history, ground::wallet(&SHOP), &ground::dollars(WHOLE, "long ago"), Outcome::Accepted);
-        history.pass(12);
+        // Past the time within which what was not shown is looked for.
+        history.pass(400);
         let history = Arc::new(Mutex::new(history));
         let share = || Node::share(history.clone());
         let (honest, other, liar) = (share().await.unwrap(), share().await.unwrap(), share().await.unwrap());
@@ -164,6 +173,7 @@ impl Play {
             baits,
             last: follower::Outcome::Idle,
             halted: None,
+            waited: None,
             wrong: Vec::new(),
         };
         if let Some(lie) = lie.filter(|lie| lie.from_the_start) {
@@ -178,6 +188,13 @@ impl Play {
             (Err(why), _) => play.wrong.push(format!("the identity is {why}")),
         }
         play.catch_up().await;
+        if play.scene.db.count("select count(*) from amn.network where tip_height is null").await > 0 {
+            // One operator is left, and nothing begins on one's word.
+            play.waited = Some(liars::told(&play.scene.pool, &play.scene.log, &play.last));
+            play.liar.heal();
+            play.step(DISTRUST_PASSES).await;
+            play.step(DISTRUST_PASSES).await;
+        }
         play.intents().await;
         play.catch_up().await;
         play
@@ -193,7 +210,7 @@ impl Play {
         ];
         let baits = [
             ("TON", SHOP, Some("text:never"), LOOT),
-            ("USD", SHOP, Some("text:never"), LOOT),
+            ("USD", SHOP, Some("text:never either"), LOOT),
             ("TON", THIEF, None, LOOT),
             ("TON", THUG, None, LOOT),
             ("USD", FENCE, None, LOOT),
@@ -220,9 +237,19 @@ impl Play {
             self.tells(lie, &before, height, names);
         }
         self.catch_up().await;
-        for _ in 0..4 {
+        // What one keeps back another is asked for, account by account: so many looks find it.
+        for number in 0..LOOKS_MAX {
+            if number >= LOOKS_MIN && self.is_told().await {
+                break;
+            }
             self.step(STEP).await;
         }
+    }
+
+    /// Whether everybody who was paid has been told so.
+    async fn is_told(&self) -> bool {
+        let confirmed = "select count(*) from amn.event where event = 'payment.confirmed'";
+        self.scene.db.count(confirmed).await >= i64::try_from(self.paid.len()).unwrap()
     }
 
     fn tells(&self, lie: &Lie, before: &Lives, height: u32, [native, token, nanoton]: [Hash; 3]) {
@@ -254,10 +281,10 @@ impl Play {
         // What seems to be money and is none: of a fake master, a forged notification, what came or went back, and
         // what is too little.
         let fake = ground::wallet_of(&FAKE_MASTER, &SHOP);
-        happens(fake, &ground::dollars(LOOT, "never"), Outcome::Accepted);
-        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never")));
+        happens(fake, &ground::dollars(LOOT, "never either"), Outcome::Accepted);
+        let forged = notification(0, u128::try_from(LOOT).unwrap(), &PAYER, &Payload::Inline(text("never either")));
         happens(SHOP, &Letter::from(fake, 20_000_000).saying(forged), Outcome::Accepted);
-        happens(wallet, &ground::dollars(LOOT, "never"), Outcome::SentBack);
+        happens(wallet, &ground::dollars(LOOT, "never either"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never"), Outcome::SentBack);
         happens(SHOP, &ground::letter(LOOT, "never").bounced(), Outcome::Accepted);
         happens(SHOP, &ground::letter(1, "never"), Outcome::NoGas);
@@ -343,13 +370,19 @@ impl Play {
             }
             told = if told.is_empty() { halted.clone() } else { format!("{halted}; {told}") };
         }
+        if let Some(waited) = &self.waited {
+            told = format!("the ledger waits: {waited}");
+        }
         if self.stand == Stand::OneOfTwo || halted.is_some() {
             // It gives in, and its time of distrust passes.
             self.liar.heal();
             if self.scene.db.halted().await.is_some() {
                 self.scene.resume().await;
             }
-            for _ in 0..4 {
+            for number in 0..LOOKS_MAX {
+                if number >= LOOKS_MIN && self.is_told().await {
+                    break;
+                }
                 self.step(DISTRUST_PASSES).await;
             }
         }

@@ -1,11 +1,13 @@
 //! toncenter v2: a node behind HTTP. It gives raw cells, one account or one block a request, and several workers that
 //! are not equally far answer in turn.
 
+mod accounts;
+
+use std::ops::RangeInclusive;
+
 use amn_core::block::{BlockRef, Hash, Height};
 use amn_core::timestamp::Timestamp;
-use amn_rpc::{Answer, Endpoint};
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use amn_rpc::Endpoint;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,11 +18,12 @@ use crate::block::BlockName;
 use crate::source::trouble::Trouble;
 use crate::transaction::{Link, Transaction};
 
+pub(crate) use accounts::is_not_there;
+pub(super) use accounts::{has, heads, raw_down};
+
 /// The masterchain's one shard, as it is written here.
 const WHOLE: &str = "-9223372036854775808";
-
-/// Accounts that are asked for at once: they go through the endpoint's own limits besides.
-const AT_ONCE: usize = 8;
+const WHOLE_SHARD: u64 = 1 << 63;
 
 /// Transactions in one answer: the most that a node gives; more would be fetched in parts behind it.
 const PAGE: usize = 256;
@@ -126,11 +129,6 @@ impl WireHeader {
 #[derive(Deserialize)]
 struct WireShards {
     shards: Vec<WireBlockId>,
-}
-
-#[derive(Deserialize)]
-struct WireState {
-    last_transaction_id: WireLink,
 }
 
 #[derive(Deserialize)]
@@ -244,17 +242,76 @@ pub(super) async fn shards(endpoint: &Endpoint, at: Height) -> Result<Vec<BlockI
     let answer = endpoint.get("getShards", &["getShards"], &[("seqno", &seqno(at)?)]).await?;
     let tips: Vec<BlockId> =
         opened::<WireShards>(answer.raw())?.shards.iter().map(WireBlockId::id).collect::<Result<_, _>>()?;
-    if tips.is_empty() {
-        return Err(Trouble::Lacks(format!("block {at} without a shard, which no block is")));
+    if are_whole(tips.iter().map(|tip| tip.name)) {
+        return Ok(tips);
     }
-    Ok(tips)
+    Err(Trouble::Lacks(format!("the shards of block {at} do not hold every account once")))
+}
+
+/// Whether each account of the basic workchain belongs into one of these shards and into no other: a list that leaves
+/// one out would leave out all that happened there.
+fn are_whole(tips: impl Iterator<Item = BlockName> + Clone) -> bool {
+    let shards = tips.filter(|tip| tip.workchain == 0).map(|tip| tip.shard);
+    // A shard is a prefix that ends in a one: it holds as many accounts below that one as from it on.
+    let range = |shard: u64| {
+        let below = shard & shard.wrapping_neg();
+        Some((shard.checked_sub(below)?, shard.checked_add(below.checked_sub(1)?)?))
+    };
+    let Some(mut ranges) = shards.map(range).collect::<Option<Vec<(u64, u64)>>>() else { return false };
+    ranges.sort_unstable();
+    let mut next = Some(0);
+    for (first, last) in ranges {
+        if next != Some(first) {
+            return false;
+        }
+        next = last.checked_add(1);
+    }
+    next.is_none()
+}
+
+/// A block as its list is asked for.
+pub(super) struct Listed {
+    name: BlockName,
+    /// Without it the node looks the block up by its number, and its answer says which one it took.
+    file: Option<Hash>,
+    lt: RangeInclusive<u64>,
+}
+
+impl Listed {
+    /// The masterchain's block, of which nobody has said more.
+    pub(super) fn of_row(row: &Row) -> Result<Self, Trouble> {
+        let number = u32::try_from(row.at.height.0);
+        let seqno = number.map_err(|_| Trouble::NotYet(format!("no block will ever be {}", row.at.height)))?;
+        let name = BlockName { workchain: -1, shard: WHOLE_SHARD, seqno, root: row.at.hash };
+        Ok(Self { name, file: None, lt: 0..=u64::MAX })
+    }
+
+    pub(super) const fn of_head(head: &BlockHead) -> Self {
+        Self { name: head.id.name, file: Some(head.id.file), lt: head.start_lt..=head.end_lt }
+    }
+
+    fn words(&self) -> Vec<(&'static str, String)> {
+        let file = self.file.unwrap_or(Hash([0; 32]));
+        let all = words(&BlockId { name: self.name, file });
+        all.into_iter().take(if self.file.is_some() { 5 } else { 3 }).collect()
+    }
+
+    fn is(&self, given: &BlockName) -> Result<(), Trouble> {
+        let BlockName { root, .. } = self.name;
+        if self.file.is_none() && (BlockName { root, ..*given }) == self.name && given.root != root {
+            // What is at this height was not its to say: it was asked by number.
+            let height = Height(u64::from(self.name.seqno));
+            return Err(Trouble::Forked(BlockRef { height, hash: root }));
+        }
+        same(&self.name, given)
+    }
 }
 
 /// All transactions of a block, each re-hashed.
-pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Result<Vec<Transaction>, Trouble> {
+pub(super) async fn transactions(endpoint: &Endpoint, block: &Listed) -> Result<Vec<Transaction>, Trouble> {
     let mut found: Vec<Transaction> = Vec::new();
     loop {
-        let mut asked = words(&head.id).to_vec();
+        let mut asked = block.words();
         asked.push(("count", PAGE.to_string()));
         if let Some(last) = found.last() {
             // The account's, not the transaction's: a page ends inside an account's list.
@@ -262,7 +319,7 @@ pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Resul
             asked.push(("after_hash", wire::hex_of(&last.account.id)));
         }
         let answer = endpoint.get("getBlockTransactionsExt", &["getBlockTransactionsExt"], &lent(&asked)).await?;
-        let (page, incomplete) = of_block(answer.raw(), head)?;
+        let (page, incomplete) = of_block(answer.raw(), block)?;
         let more = page.len();
         for transaction in page {
             let place = |one: &Transaction| (one.account, one.at.lt);
@@ -283,9 +340,9 @@ pub(super) async fn transactions(endpoint: &Endpoint, head: &BlockHead) -> Resul
     }
 }
 
-fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), Trouble> {
+fn of_block(body: &[u8], block: &Listed) -> Result<(Vec<Transaction>, bool), Trouble> {
     let content: WireContent<'_> = opened(body)?;
-    same(&head.id.name, &content.id.id()?.name)?;
+    block.is(&content.id.id()?.name)?;
     let mut found = Vec::with_capacity(content.transactions.len());
     for one in &content.transactions {
         let address = one.address.as_ref().map(|address| address.account_address);
@@ -293,7 +350,7 @@ fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), T
             return Err(Trouble::Failed("a transaction of a block without its account".to_owned()));
         };
         let claimed = one.transaction_id.link()?;
-        if !head.id.name.holds(&account) || claimed.lt < head.start_lt || claimed.lt > head.end_lt {
+        if !block.name.holds(&account) || !block.lt.contains(&claimed.lt) {
             let lt = claimed.lt;
             return Err(Trouble::Lie(format!(
                 "the transaction of {account} at {lt} cannot be in the block it is shown in"
@@ -302,100 +359,6 @@ fn of_block(body: &[u8], head: &BlockHead) -> Result<(Vec<Transaction>, bool), T
         found.push(decoded(account, claimed, &bag_of_base64(&one.data)?)?);
     }
     Ok((found, content.incomplete))
-}
-
-pub(super) async fn heads(endpoint: &Endpoint, accounts: &[Account]) -> Result<Vec<Option<Link>>, Trouble> {
-    stream::iter(accounts.to_vec())
-        .map(async |account| one_head(endpoint, &account).await)
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await
-}
-
-async fn one_head(endpoint: &Endpoint, account: &Account) -> Result<Option<Link>, Trouble> {
-    let asked = [("address", &*account.to_string())];
-    let answer = endpoint.get("getAddressInformation", &["getAddressInformation"], &asked).await?;
-    read_head(answer.raw())
-}
-
-fn read_head(body: &[u8]) -> Result<Option<Link>, Trouble> {
-    let link = opened::<WireState>(body)?.last_transaction_id.link()?;
-    Ok((link.lt > 0).then_some(link))
-}
-
-pub(super) async fn raw_down(
-    endpoint: &Endpoint,
-    account: &Account,
-    from: Link,
-    until_lt: Option<u64>,
-    most: usize,
-) -> Result<Vec<Bytes>, Trouble> {
-    let answer = listed(endpoint, account, from, until_lt, most).await?;
-    let transactions: Vec<WireTransaction<'_>> = opened(answer.raw())?;
-    if transactions.is_empty() {
-        return Err(Trouble::Lacks(format!("an empty list where {account} should have {}", from.lt)));
-    }
-    transactions.iter().take(most).map(|one| bag_of_base64(&one.data)).collect()
-}
-
-/// Transactions of an account from this one down. Who keeps all of history is slower and further behind, so it is
-/// asked only where the others no longer have it.
-async fn listed(
-    endpoint: &Endpoint,
-    account: &Account,
-    from: Link,
-    until_lt: Option<u64>,
-    most: usize,
-) -> Result<Answer, Trouble> {
-    let (address, limit, lt) = (account.to_string(), most.to_string(), from.lt.to_string());
-    let (hash, until) = (wire::base64_of(&from.hash), until_lt.unwrap_or(0).to_string());
-    let mut asked = vec![
-        ("address", address.as_str()),
-        ("limit", &*limit),
-        ("lt", &*lt),
-        ("hash", &*hash),
-        ("to_lt", &*until),
-        ("archival", "false"),
-    ];
-    let refused = match endpoint.get("getTransactions", &["getTransactions"], &asked).await {
-        Ok(answer) => return Ok(answer),
-        Err(error) => Trouble::from(error),
-    };
-    if !matches!(refused, Trouble::Pruned(_) | Trouble::NotYet(_)) {
-        return Err(refused);
-    }
-    asked.pop();
-    asked.push(("archival", "true"));
-    Ok(endpoint.get("getTransactions", &["getTransactions"], &asked).await?)
-}
-
-/// It finds a transaction by all of its name, and one that is not there it calls history that it does not have.
-pub(super) async fn has(endpoint: &Endpoint, account: &Account, at: Link) -> Result<bool, Trouble> {
-    match listed(endpoint, account, at, None, 1).await {
-        Ok(answer) => read_has(answer.raw(), account, at),
-        Err(Trouble::NotYet(_) | Trouble::Lacks(_)) => Ok(false),
-        // It has the block, and in it another or none; what it has thrown away reads otherwise.
-        Err(Trouble::Pruned(why)) if is_not_there(&why) => Ok(false),
-        Err(trouble) => Err(trouble),
-    }
-}
-
-/// Whether a node says that it looked into the very block, and not that it has the block no more.
-pub(crate) fn is_not_there(why: &str) -> bool {
-    why.contains("cannot locate transaction")
-}
-
-fn read_has(body: &[u8], account: &Account, at: Link) -> Result<bool, Trouble> {
-    let transactions: Vec<WireTransaction<'_>> = opened(body)?;
-    let Some(first) = transactions.first() else { return Ok(false) };
-    let given = first.transaction_id.link()?;
-    if given.lt != at.lt {
-        return Ok(false);
-    }
-    if given.hash != at.hash {
-        return Err(Trouble::Contradicts { account: *account, lt: at.lt, asked: at.hash, given: given.hash });
-    }
-    decoded(*account, given, &bag_of_base64(&first.data)?).map(|_| true)
 }
 
 pub(super) async fn run(

@@ -8,51 +8,52 @@ use std::collections::HashSet;
 
 use amn_core::block::Height;
 use amn_rpc::Endpoint;
+use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::v2::{self, BlockHead, BlockId};
+use super::v2::{self, BlockHead, BlockId, Listed};
 use super::{Content, Row, Tips};
 use crate::block::BlockName;
 use crate::source::trouble::Trouble;
+use crate::transaction::Transaction;
 
 /// Shard blocks between two masterchain blocks. The network has some 20 at most; with the most shards it may have, 256
 /// of them.
 const BLOCKS_MAX: usize = 512;
 
-/// All that a masterchain block commits, and its tips.
-pub(super) async fn content(endpoint: &Endpoint, row: &Row, before: &Tips) -> Result<(Content, Tips), Trouble> {
-    let at = row.at.height;
-    let own = v2::masterchain(endpoint, at).await?;
-    if own.id.name.root != row.at.hash {
-        return Err(Trouble::Forked(row.at));
-    }
-    let known = match (before.blocks.is_empty(), at) {
-        (true, Height(0)) => Vec::new(),
-        (true, at) => named(&v2::shards(endpoint, at.back(1)).await?),
-        (false, _) => before.blocks.clone(),
-    };
-    let tips = v2::shards(endpoint, at).await?;
-    let mut blocks = between(endpoint, &known, &tips).await?;
-    let mut transactions = v2::transactions(endpoint, &own).await?;
-    if transactions.is_empty() {
-        return Err(Trouble::Lacks(format!("block {at} without a transaction, which no block is")));
-    }
-    blocks.sort_by_key(|block| block.start_lt);
-    for block in &blocks {
-        transactions.extend(v2::transactions(endpoint, block).await?);
-    }
-    // In the order in which they were made; those of one account keep theirs.
-    transactions.sort_by_key(|one| (one.at.lt, one.account));
-    Ok((Content::Whole(transactions), Tips { blocks: named(&tips) }))
+/// Lists that are asked for at once: they go through the endpoint's own limits besides.
+const AT_ONCE: usize = 4;
+
+/// What a masterchain block commits of each shard.
+pub(super) async fn tips(endpoint: &Endpoint, at: Height) -> Result<Tips, Trouble> {
+    v2::shards(endpoint, at).await.map(|blocks| Tips { blocks })
 }
 
-fn named(ids: &[BlockId]) -> Vec<BlockName> {
-    ids.iter().map(|id| id.name).collect()
+/// All that a masterchain block commits, where it is known what it and the one below it commit of each shard.
+pub(super) async fn between(endpoint: &Endpoint, row: &Row, before: &Tips, tips: &Tips) -> Result<Content, Trouble> {
+    let (own, mut blocks) = try_join(own(endpoint, row), walked(endpoint, before, tips)).await?;
+    blocks.sort_by_key(|block| block.start_lt);
+    let lists = stream::iter(blocks).map(async |block| v2::transactions(endpoint, &Listed::of_head(&block)).await);
+    let mut transactions = lists.buffered(AT_ONCE).try_concat().await?;
+    transactions.extend(own);
+    // In the order in which they were made; those of one account keep theirs.
+    transactions.sort_by_key(|one| (one.at.lt, one.account));
+    Ok(Content::Whole(transactions))
+}
+
+/// The masterchain's own transactions.
+async fn own(endpoint: &Endpoint, row: &Row) -> Result<Vec<Transaction>, Trouble> {
+    let own = v2::transactions(endpoint, &Listed::of_row(row)?).await?;
+    if own.is_empty() {
+        return Err(Trouble::Lacks(format!("block {} without a transaction, which no block is", row.at.height)));
+    }
+    Ok(own)
 }
 
 /// The blocks between what was committed before and these tips.
-async fn between(endpoint: &Endpoint, known: &[BlockName], tips: &[BlockId]) -> Result<Vec<BlockHead>, Trouble> {
-    let mut walk = Walk::down_to(known);
-    walk.want(tips);
+async fn walked(endpoint: &Endpoint, before: &Tips, tips: &Tips) -> Result<Vec<BlockHead>, Trouble> {
+    let mut walk = Walk::down_to(&before.blocks);
+    walk.want(&tips.blocks);
     while let Some(next) = walk.next()? {
         let head = v2::block(endpoint, &next).await?;
         walk.take(head)?;
@@ -66,25 +67,15 @@ struct Walk {
     known: HashSet<BlockName>,
     visited: HashSet<BlockName>,
     wanted: Vec<BlockId>,
-    /// The lowest number among what is known, by workchain: below it, the way has passed by.
-    lowest: Vec<(i8, u32)>,
     found: Vec<BlockHead>,
 }
 
 impl Walk {
-    fn down_to(known: &[BlockName]) -> Self {
-        let mut lowest: Vec<(i8, u32)> = Vec::new();
-        for block in known {
-            match lowest.iter_mut().find(|(workchain, _)| *workchain == block.workchain) {
-                Some((_, seqno)) => *seqno = block.seqno.min(*seqno),
-                None => lowest.push((block.workchain, block.seqno)),
-            }
-        }
+    fn down_to(known: &[BlockId]) -> Self {
         Self {
-            known: known.iter().copied().collect(),
+            known: known.iter().map(|block| block.name).collect(),
             visited: HashSet::new(),
             wanted: Vec::new(),
-            lowest,
             found: Vec::new(),
         }
     }
@@ -103,10 +94,12 @@ impl Walk {
             return Err(Trouble::TooMuch(format!("over {BLOCKS_MAX} shard blocks under one masterchain block")));
         }
         let BlockName { workchain, shard, seqno, .. } = next.name;
-        // What it stands on was committed by an earlier block; one below all of those is not on the way.
-        if self.lowest.iter().any(|(of, lowest)| *of == workchain && seqno < *lowest) {
+        // Numbers grow along each line of shards: what is made after one that was committed has a higher one.
+        let passed = self.known.iter().find(|known| known.seqno >= seqno && of_one_line(known, &next.name));
+        if let Some(known) = passed {
             // Of two answers one may be older: a worker that is behind, or a cache.
-            return Err(Trouble::Failed(format!("{workchain}:{shard:016x} passes by what was committed, to {seqno}")));
+            let why = format!("{workchain}:{shard:016x}:{seqno} passes by {:016x}:{}", known.shard, known.seqno);
+            return Err(Trouble::Failed(why));
         }
         Ok(Some(next))
     }
@@ -128,6 +121,15 @@ impl Walk {
         self.found.push(head);
         Ok(())
     }
+}
+
+/// Whether one of two blocks holds accounts that the other holds: then one descends from the other.
+fn of_one_line(one: &BlockName, other: &BlockName) -> bool {
+    // A shard is a prefix that ends in a one.
+    let last = |shard: u64| shard & shard.wrapping_neg();
+    let wider = last(one.shard).max(last(other.shard));
+    let beyond = wider.wrapping_shl(1).wrapping_sub(1);
+    one.workchain == other.workchain && (one.shard ^ other.shard) & !beyond == 0
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! toncenter v2: questions handed on to a node of the network. Has raw cells, knows nothing of masterchain blocks beside
 //! their shards' tips, and pages by the account where one expects the transaction.
 
+use std::sync::Arc;
+
 use amn_core::block::Hash;
 use serde_json::{Value, json};
 
@@ -20,9 +22,6 @@ const LIMIT_DEFAULT: usize = 10;
 /// Transactions of one block in one answer, at most and where nothing is asked.
 const COUNT_MAX: usize = 10_000;
 const COUNT_DEFAULT: usize = 40;
-
-/// What its node says of a transaction at a time at which it has none.
-const NO_TRANSACTION: &str = "LITE_SERVER_UNKNOWN: cannot locate transaction in block with specified logical time";
 
 pub(super) fn error(code: u16, what: &str) -> Reply {
     Reply::Json(code, json!({ "ok": false, "error": what, "code": code }))
@@ -183,7 +182,9 @@ impl View<'_> {
             _ => return Err(error(422, "hash: lt and hash are given together")),
         };
         let Some(from) = from else { return found(&json!([])) };
-        let Some(place) = life.iter().position(|kept| kept.at == from) else { return Err(error(500, NO_TRANSACTION)) };
+        let Some(place) = life.iter().position(|kept| kept.at == from) else {
+            return Err(self.v2_not_there(&life, from));
+        };
         // A walk along the chain, newest first, as far as its node has the cells.
         let upto = life.get(..=place).unwrap_or_default();
         let rows: Vec<_> = upto.iter().rev().take_while(|kept| kept.at.lt > to).cloned().collect();
@@ -197,6 +198,19 @@ impl View<'_> {
             return Err(error(500, &format!("LITE_SERVER_UNKNOWN: {why} (0,8000000000000000) lt={lt}: lt not in db")));
         }
         found(&Value::Array(told))
+    }
+
+    /// What its node says where it is asked to begin at a transaction that it does not have.
+    fn v2_not_there(&self, life: &[Arc<Kept>], from: Link) -> Reply {
+        let covered = self.head().is_some_and(|head| from.lt <= head.block.end_lt);
+        let why = if life.iter().any(|kept| kept.at.lt == from.lt) {
+            "transaction hash mismatch"
+        } else if covered {
+            "cannot locate transaction in block with specified logical time"
+        } else {
+            "cannot compute block with specified transaction: ltdb: block not found"
+        };
+        error(500, &format!("LITE_SERVER_UNKNOWN: {why}"))
     }
 
     /// The newest transaction that a node's state of an account names: none of one that is gone.

@@ -202,8 +202,16 @@ async fn v2_gives_the_cells_of_an_account_newest_first_along_its_chain() {
     assert_eq!(names(&from), back[2..4]);
     let until = result(format!("{of}&to_lt={}", at.lt)).await;
     assert_eq!(names(&until), back[..2], "down to a time and not with it");
-    let (status, error) = refused(format!("{of}&lt={}&hash={hash}", at.lt + 1)).await;
-    assert_eq!((status, &error["ok"], &error["code"]), (500, &json!(false), &json!(500)));
+    let other = digits(&[9; 32]);
+    for (lt, hash, why) in [
+        (at.lt + 1, &hash, "cannot locate transaction in block"),
+        (at.lt, &other, "transaction hash mismatch"),
+        (at.lt * 2, &hash, "ltdb: block not found"),
+    ] {
+        let (status, error) = refused(format!("{of}&lt={lt}&hash={hash}")).await;
+        assert_eq!((status, &error["ok"], &error["code"]), (500, &json!(false), &json!(500)));
+        assert!(error["error"].as_str().unwrap().contains(why), "{error}");
+    }
     let state = result(format!("{v2}/getAddressInformation?address={SHOP}")).await;
     assert_eq!(hash64(&state["last_transaction_id"]["hash"]), back[0]);
     let state = result(format!("{v2}/getAddressInformation?address={STRANGER}")).await;

@@ -60,17 +60,17 @@ async fn nothing_new_costs_one_question_and_new_blocks_without_us_five() {
 }
 
 #[tokio::test]
-async fn an_hour_of_blocks_is_one_stretch_of_few_requests() {
+async fn thousands_of_blocks_are_one_stretch_of_few_requests() {
     let stand = two().await;
     stand.pay_now(5_000_000_000, "before");
     stand.catch_up().await.unwrap();
-    stand.pass(4_000);
+    stand.pass(1_100);
     stand.pay_now(6_000_000_000, "in the middle");
-    stand.pass(4_799);
+    stand.pass(1_299);
     stand.nodes.iter().for_each(|node| drop(node.take_traffic()));
     let segments = stand.catch_up().await.unwrap();
     assert_eq!((segments.len(), paid(&segments).len()), (1, 1));
     let asked = stand.nodes[0].take_traffic().requests + stand.nodes[1].take_traffic().requests;
-    assert!(asked <= 30, "{asked} requests");
+    assert!(asked <= 14, "{asked} requests");
     assert_eq!(segments[0].tip.at.height, Height(stand.history().head().height.0));
 }

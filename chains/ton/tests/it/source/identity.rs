@@ -144,3 +144,23 @@ async fn a_second_operator_that_stands_still_holds_nobody_for_long() {
     let proven = stand.source.prove(&[(block.transfers[0].id, block.header.at)]).await.unwrap();
     assert_eq!(proven[0].2.operators.len(), 2);
 }
+
+#[tokio::test]
+async fn an_index_that_was_asked_too_often_is_waited_for_and_not_replaced_by_whole_blocks() {
+    let stand = two().await;
+    stand.pay_now(TON, "first");
+    stand.catch_up().await.unwrap();
+    stand.pay_now(2 * TON, "second");
+    let head = stand.source.head().await.unwrap().tip.at.height;
+    stand.nodes[0].fault(Fault::TooManyRequests { retry_after: Some(2) });
+    stand.nodes[1].take_traffic();
+    let on = stand.on.lock().unwrap().clone();
+    for _ in 0..3 {
+        let error = stand.source.segment(&on, head, None, &stand.watch).await.unwrap_err();
+        assert!(matches!(error, SourceError::Unavailable(_)), "{error:?}");
+    }
+    assert_eq!(stand.nodes[1].calls("tonapi/blockchain/masterchain"), 0);
+    stand.nodes[0].heal();
+    stand.wait();
+    assert_eq!(paid(&stand.catch_up().await.unwrap()).len(), 1);
+}

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use amn_core::source::{ChainSource as _, SourceError};
-use amn_ton::testkit::{Fault, Letter, Made, Outcome, text};
+use amn_core::source::{ChainSource as _, Position, SourceError};
+use amn_ton::testkit::{Fault, Letter, Made, Outcome, Reply, text};
 
 use super::stand::{Speaks, Stand, paid, seen, stand, two};
 use crate::support::{PAYER, SHOP};
@@ -129,6 +129,43 @@ async fn a_forged_newest_transaction_never_has_two_words() {
 }
 
 #[tokio::test]
+async fn what_one_forged_while_nobody_else_could_be_asked_is_left_for_the_true_chain() {
+    for higher in [false, true] {
+        let stand = two().await;
+        stand.pay_now(TON, "true");
+        stand.catch_up().await.unwrap();
+        stand.pass(1);
+        let made = forged(&stand, 1_000 * TON);
+        let height = u32::try_from(stand.history().head().height.0).unwrap();
+        stand.nodes[0].fault(Fault::Forged { account: SHOP, height, made });
+        stand.nodes[1].fault(Fault::Internal("down"));
+        let mut found = Vec::new();
+        for _ in 0..4 {
+            stand.pass(1);
+            found.extend(patiently(&stand).await);
+            stand.wait();
+        }
+        let told: Vec<_> = paid(&found).into_iter().map(|told| (told.0, told.3)).collect();
+        assert_eq!(told, [(1_000 * TON, vec!["a".to_owned()])]);
+        if higher {
+            // Two true ones: the second has a later logical time than the forged one.
+            stand.pay_now(2 * TON, "while it was down");
+        }
+        stand.nodes.iter().for_each(amn_ton::testkit::Node::heal);
+        stand.pay_now(3 * TON, "after it");
+        let mut after = Vec::new();
+        for _ in 0..6 {
+            stand.pass(1);
+            after.extend(patiently(&stand).await);
+            stand.wait();
+        }
+        let expected = if higher { vec![2 * TON, 3 * TON] } else { vec![3 * TON] };
+        assert_eq!(amounts(&after), expected);
+        assert!(stand.distrusted("b").is_empty());
+    }
+}
+
+#[tokio::test]
 async fn another_transaction_at_the_same_logical_time_never_has_two_words() {
     for liar in [0, 1] {
         let stand = stand(&[Speaks::Both, Speaks::Tonapi, Speaks::Both]).await;
@@ -240,4 +277,33 @@ async fn what_an_index_leaves_out_or_counts_wrongly_is_no_block() {
             assert!(stand.distrusted("b").is_empty(), "fault {place}, by block: {by_block}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_index_that_says_of_a_new_payment_that_it_was_there_before_is_believed_by_nobody() {
+    let stand = stand(&[Speaks::Both, Speaks::Tonapi]).await;
+    stand.pay_now(TON, "long ago");
+    stand.history().wait(60_000);
+    stand.pass(2);
+    // We begin to look here, and are paid.
+    *stand.on.lock().unwrap() = Position { tip: stand.history().head(), checkpoint: Vec::new() };
+    let height = stand.history().head().height.0;
+    stand.history().wait(60_000);
+    stand.pay_now(2 * TON, "new");
+    stand.pass(2);
+    let paid_in = height + 1;
+    stand.nodes[0].script(Some(Arc::new(move |asked, reply| match reply {
+        Reply::Json(status, mut body) if asked.route == "v3/transactions" => {
+            for one in body["transactions"].as_array_mut().into_iter().flatten() {
+                if one["mc_block_seqno"] == paid_in {
+                    one["mc_block_seqno"] = (height - 5).into();
+                }
+            }
+            Reply::Json(status, body)
+        }
+        reply => reply,
+    })));
+    let found = patiently(&stand).await;
+    assert_eq!(amounts(&found), [2 * TON]);
+    assert!(stand.distrusted("a").contains("after block"), "{}", stand.distrusted("a"));
 }

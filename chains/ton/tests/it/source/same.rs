@@ -3,7 +3,7 @@
 use amn_core::block::TransferId;
 use amn_core::source::{ChainSource as _, Position, Segment};
 use amn_ton::address::Account;
-use amn_ton::testkit::{Letter, Life, Outcome, text};
+use amn_ton::testkit::{History, Letter, Life, Outcome, text};
 use proptest::prelude::*;
 
 use super::stand::{Speaks, stand, watching};
@@ -54,6 +54,42 @@ fn told(segments: &[Segment]) -> Told {
     told
 }
 
+/// True where a shop is paid.
+fn happens(history: &mut History, lives: &mut [Life], step: &Step) -> bool {
+    match *step {
+        Step::Pay(who, amount) => {
+            let letter = Letter::from(PAYER, 1_000_000_000 + u128::from(amount)).saying(text("paid"));
+            history.receive(&mut lives[usize::from(who)], &letter, Outcome::Accepted);
+            return who < 3;
+        }
+        Step::Go(who) => {
+            let letter = Letter::from(PAYER, 3_000_000_000).saying(text("last"));
+            history.happen(&mut lives[usize::from(who)], |life| life.receive_and_go(&letter, Outcome::Accepted));
+            return true;
+        }
+        Step::ShardBlocks => history.shard_blocks(),
+        Step::Close(blocks) => history.pass(blocks),
+        Step::Split(at) => {
+            let shards = history.shards();
+            if shards.len() < 6 {
+                history.split(shards[at % shards.len()]);
+            }
+        }
+        Step::Merge(at) => {
+            // Each half has a block of its own before they are one.
+            history.close();
+            let shards = history.shards();
+            let shard = shards[at % shards.len()];
+            let lowest = shard & shard.wrapping_neg();
+            if shards.len() > 1 && shards.contains(&(shard ^ (lowest << 1))) {
+                history.merge((shard & !lowest) | (lowest << 1));
+            }
+        }
+        Step::Look => {}
+    }
+    false
+}
+
 async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let by_account = stand(&[Speaks::Both, Speaks::Tonapi]).await;
     let mut lives: Vec<Life> = (0..3).map(|number| Life::of(shop(number))).chain([Life::of(STRANGER)]).collect();
@@ -61,50 +97,16 @@ async fn play(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let start = by_account.on.lock().unwrap().clone();
     let (mut on, mut expected, mut found) = (start.clone(), 0_usize, Vec::new());
     for step in steps.into_iter().chain([Step::Close(1), Step::Look]) {
-        let mut history = by_account.history.lock().unwrap();
-        match step {
-            Step::Pay(who, amount) => {
-                let letter = Letter::from(PAYER, 1_000_000_000 + u128::from(amount)).saying(text("paid"));
-                history.receive(&mut lives[usize::from(who)], &letter, Outcome::Accepted);
-                expected += usize::from(who < 3);
-            }
-            Step::Go(who) => {
-                let letter = Letter::from(PAYER, 3_000_000_000).saying(text("last"));
-                history.happen(&mut lives[usize::from(who)], |life| life.receive_and_go(&letter, Outcome::Accepted));
-                expected += 1;
-            }
-            Step::ShardBlocks => history.shard_blocks(),
-            Step::Close(blocks) => history.pass(blocks),
-            Step::Split(at) => {
-                let shards = history.shards();
-                if shards.len() < 6 {
-                    let shard = shards[at % shards.len()];
-                    history.split(shard);
-                }
-            }
-            Step::Merge(at) => {
-                // Each half has a block of its own before they are one.
-                history.close();
-                let shards = history.shards();
-                if shards.len() > 1 {
-                    let shard = shards[at % shards.len()];
-                    let twin = shard ^ ((shard & shard.wrapping_neg()) << 1);
-                    if shards.contains(&twin) {
-                        let parent = (shard & !(shard & shard.wrapping_neg())) | ((shard & shard.wrapping_neg()) << 1);
-                        history.merge(parent);
-                    }
-                }
-            }
-            Step::Look => {
-                let head = history.head();
-                drop(history);
-                while on.tip.height < head.height {
-                    by_account.source.head().await.unwrap();
-                    let segment = by_account.source.segment(&on, head.height, None, &watch).await.unwrap();
-                    on = Position { tip: segment.tip.at, checkpoint: segment.checkpoint.clone() };
-                    found.push(segment);
-                }
-            }
+        if !matches!(step, Step::Look) {
+            expected += usize::from(happens(&mut by_account.history(), &mut lives, &step));
+            continue;
+        }
+        let head = by_account.history().head();
+        while on.tip.height < head.height {
+            by_account.source.head().await.unwrap();
+            let segment = by_account.source.segment(&on, head.height, None, &watch).await.unwrap();
+            on = Position { tip: segment.tip.at, checkpoint: segment.checkpoint.clone() };
+            found.push(segment);
         }
     }
     let found = told(&found);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use amn_core::block::{Block, BlockRef, Hash, Height, NetworkId, Operator};
+use amn_core::block::{Block, Hash, Height, NetworkId, Operator};
 use amn_core::source::{ChainSource as _, Position, Segment, SourceError, Watch, WatchVersion};
 use amn_rpc::{EndpointConfig, Pool, PoolSettings, VirtualTime};
 use amn_ton::address::Account;
@@ -117,10 +117,6 @@ impl Stand {
         let made = self.pay(nanotons, comment);
         self.history().close();
         made
-    }
-
-    pub fn at(&self, seqno: u64) -> BlockRef {
-        self.history().at(u32::try_from(seqno).unwrap()).unwrap()
     }
 
     /// One look: the next stretch, from which the next look goes on.

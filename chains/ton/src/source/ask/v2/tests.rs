@@ -5,10 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::accounts::{read_has, read_head};
 use super::*;
 use crate::address::Realm;
-use crate::source::ask::TONCENTER_V2;
 use crate::source::ask::canned::Canned;
+use crate::source::ask::{End, TONCENTER_V2};
 use crate::testkit::{Letter, Life, Made, Outcome, text};
 
 pub(in crate::source::ask) const PAYER: Account = Account::new(0, [0x2b; 32]);
@@ -220,13 +221,15 @@ async fn whether_it_has_a_transaction_is_its_word_and_its_cell() {
     forged["transaction_id"] = of_account(&made[1])["transaction_id"].clone();
     let node = Canned::in_turn(TONCENTER_V2, vec![enveloped(&json!([forged]))]).await;
     assert!(matches!(node.ask().has(&SHOP, at).await, Err(Trouble::Lie(_))));
-    let refuses = Canned::of(TONCENTER_V2, |_, _| {
-        let why = "LITE_SERVER_UNKNOWN: cannot locate transaction in block with specified logical time";
-        (500, json!({ "ok": false, "error": why, "code": 500 }).to_string())
-    })
-    .await;
-    assert_eq!(refuses.ask().has(&SHOP, at).await, Ok(false));
-    assert!(matches!(refuses.ask().raw_one(&SHOP, at).await, Err(Trouble::Pruned(_))));
+    // It has none at that time, or another one.
+    for why in ["cannot locate transaction in block with specified logical time", "transaction hash mismatch"] {
+        let refuses = Canned::of(TONCENTER_V2, move |_, _| {
+            (500, json!({ "ok": false, "error": format!("LITE_SERVER_UNKNOWN: {why}"), "code": 500 }).to_string())
+        })
+        .await;
+        assert_eq!(refuses.ask().has(&SHOP, at).await, Ok(false), "{why}");
+        assert!(matches!(refuses.ask().raw_one(&SHOP, at).await, Err(Trouble::Pruned(_))), "{why}");
+    }
 }
 
 #[tokio::test]
@@ -234,8 +237,30 @@ async fn what_a_node_cannot_look_up_is_unsupported() {
     let node = Canned::of(TONCENTER_V2, |_, _| (200, "{}".to_owned())).await;
     assert!(matches!(node.ask().by_hash(Hash([1; 32])).await, Err(Trouble::Unsupported(_))));
     assert!(matches!(node.ask().named(&SHOP, 0).await, Err(Trouble::Unsupported(_))));
-    assert!(matches!(node.ask().last_at_or_below(&SHOP, Height(9)).await, Err(Trouble::Unsupported(_))));
+    assert!(matches!(node.ask().end(Height(9)).await, Err(Trouble::Unsupported(_))));
+    let end = End { height: Height(9), lt: 9_000 };
+    assert!(matches!(node.ask().last_at_or_below(&SHOP, end).await, Err(Trouble::Unsupported(_))));
     assert!(node.asked().is_empty());
+}
+
+#[test]
+fn shards_hold_every_account_once_or_one_was_left_out() {
+    let quarter = |nth: u64| (nth << 62) | (1 << 61);
+    let whole = |shards: &[u64]| are_whole(shards.iter().map(|shard| named(0, *shard, 7, 1).name));
+    let (all, left, right) = (1 << 63, 1 << 62, 3 << 62);
+    for shards in
+        [&[all][..], &[left, right], &[right, left], &[left, quarter(2), quarter(3)], &[0, 1, 2, 3].map(quarter)]
+    {
+        assert!(whole(shards), "{shards:x?}");
+    }
+    for shards in
+        [&[][..], &[left], &[right], &[left, quarter(2)], &[left, right, right], &[all, left], &[0], &[1], &[u64::MAX]]
+    {
+        assert!(!whole(shards), "{shards:x?}");
+    }
+    // Of another workchain, they are none of it.
+    assert!(!are_whole([named(-1, all, 7, 1).name].into_iter()));
+    assert!(are_whole([named(-1, all, 7, 1).name, named(0, all, 7, 1).name].into_iter()));
 }
 
 fn a_block() -> BlockHead {
@@ -255,7 +280,7 @@ fn a_block() -> BlockHead {
 
 async fn listed(bodies: Vec<Value>) -> (Result<usize, Trouble>, Vec<String>) {
     let node = Canned::in_turn(TONCENTER_V2, bodies.iter().map(enveloped).collect()).await;
-    let found = transactions(&node.ask().endpoint.clone(), &a_block()).await.map(|found| found.len());
+    let found = transactions(&node.ask().endpoint.clone(), &Listed::of_head(&a_block())).await.map(|found| found.len());
     (found, node.asked())
 }
 
@@ -334,7 +359,7 @@ pub(in crate::source::ask) fn read_all(body: &[u8]) {
     drop(opened::<WireShards>(body).map(|shards| shards.shards.len()));
     drop(read_head(body));
     drop(read_has(body, &SHOP, Link { lt: 2_000_000, hash: Hash([1; 32]) }));
-    drop(of_block(body, &a_block()).map(|(found, _)| found.len()));
+    drop(of_block(body, &Listed::of_head(&a_block())).map(|(found, _)| found.len()));
     drop(opened::<stack::WireRun<'_>>(body).and_then(|run| stack::read_toncenter_v2(&run)));
 }
 

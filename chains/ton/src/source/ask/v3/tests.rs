@@ -3,8 +3,10 @@
 use amn_core::block::{BlockRef, Hash, Height};
 use serde_json::{Value, json};
 
+use super::accounts::{of_account, read_by_hash, read_heads};
 use super::*;
 use crate::source::ask::canned::Canned;
+use crate::source::ask::wire;
 use crate::source::ask::{Content, TONCENTER_V3};
 
 const SHOP: Account = Account::new(0, [0xa1; 32]);
@@ -134,7 +136,7 @@ fn states(states: &[Value]) -> String {
     json!({ "accounts": states, "address_book": {}, "metadata": {} }).to_string()
 }
 
-fn state(account: &Account, lt: Value, hash: Value) -> Value {
+fn state(account: &Account, lt: &Value, hash: &Value) -> Value {
     json!({
         "address": raw_uppercase(account), "account_state_hash": wire::base64_of(&Hash([5; 32])), "balance": "1",
         "status": "active", "last_transaction_hash": hash, "last_transaction_lt": lt, "interfaces": [],
@@ -144,14 +146,16 @@ fn state(account: &Account, lt: Value, hash: Value) -> Value {
 #[test]
 fn heads_come_in_the_order_asked_and_an_account_it_does_not_list_has_none() {
     let link = wire::base64_of(&hash(7));
-    let body = states(&[state(&OTHER, Value::Null, Value::Null), state(&SHOP, json!("42"), json!(link))]);
+    let body = states(&[state(&OTHER, &Value::Null, &Value::Null), state(&SHOP, &json!("42"), &json!(link))]);
     let third = Account::new(-1, [3; 32]);
     let heads = read_heads(body.as_bytes(), &[SHOP, third, OTHER]).unwrap();
     assert_eq!(heads, [Some(Link { lt: 42, hash: hash(7) }), None, None]);
-    let twice =
-        states(&[state(&SHOP, json!("42"), json!(link)), state(&SHOP, json!("43"), json!(wire::base64_of(&hash(8))))]);
+    let twice = states(&[
+        state(&SHOP, &json!("42"), &json!(link)),
+        state(&SHOP, &json!("43"), &json!(wire::base64_of(&hash(8)))),
+    ]);
     assert!(matches!(read_heads(twice.as_bytes(), &[SHOP]), Err(Trouble::Lie(_))));
-    let half = states(&[state(&SHOP, json!("42"), Value::Null)]);
+    let half = states(&[state(&SHOP, &json!("42"), &Value::Null)]);
     assert!(matches!(read_heads(half.as_bytes(), &[SHOP]), Err(Trouble::Failed(_))));
 }
 
@@ -235,14 +239,15 @@ async fn a_cursor_begins_at_the_last_transaction_that_the_block_or_one_below_it_
         )
     })
     .await;
-    let found = node.ask().last_at_or_below(&SHOP, Height(50)).await.unwrap().unwrap();
+    let end = node.ask().end(Height(50)).await.unwrap();
+    let found = node.ask().last_at_or_below(&SHOP, end).await.unwrap().unwrap();
     assert_eq!((found.at.lt, found.height), (49_900, Some(Height(50))));
     assert!(node.asked()[1].contains("end_lt=50009&sort=desc"), "{}", node.asked()[1]);
     let never = Canned::of(TONCENTER_V3, |target, _| {
         (200, if target.starts_with("blocks") { blocks(&[block(50, 1, 3)]) } else { transactions(&[]) })
     })
     .await;
-    assert_eq!(never.ask().last_at_or_below(&SHOP, Height(50)).await, Ok(None));
+    assert_eq!(never.ask().last_at_or_below(&SHOP, end).await, Ok(None));
 }
 
 #[tokio::test]
@@ -398,7 +403,7 @@ pub(in crate::source::ask) fn shapes() -> Vec<String> {
     vec![
         blocks(&fifty()),
         transactions(&of_fifty()),
-        states(&[state(&SHOP, json!("42"), json!(wire::base64_of(&hash(7))))]),
+        states(&[state(&SHOP, &json!("42"), &json!(wire::base64_of(&hash(7))))]),
         json!({ "first": block(1, 1, 3), "last": block(90, 2, 3) }).to_string(),
         json!({ "gas_used": 5, "exit_code": 0, "stack": [{ "type": "num", "value": "0x1" }] }).to_string(),
     ]

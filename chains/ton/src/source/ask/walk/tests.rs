@@ -96,11 +96,11 @@ fn one_shard() -> Shards {
 async fn all_blocks_between_two_tips_are_read_and_the_masterchains_own() {
     let (found, tips, asked) = one_shard().content(&Tips::default()).await.unwrap();
     assert_eq!(found, [SYSTEM, LEFTIST, LEFTIST, RIGHTIST].map(|account| account), "by time, then by account");
-    assert_eq!(tips.blocks, [id(0, ALL, 702, 3).name]);
-    assert_eq!(asked.len(), 1 + 2 + 2 + 3, "its header, both tips, two headers, three lists");
+    assert_eq!(tips.blocks, [id(0, ALL, 702, 3)]);
+    assert_eq!(asked.len(), 2 + 2 + 3, "both tips, two headers, three lists");
     // The next walk is told where to stop.
-    let (_, _, asked) = one_shard().content(&Tips { blocks: vec![id(0, ALL, 700, 1).name] }).await.unwrap();
-    assert_eq!(asked.len(), 7);
+    let (_, _, asked) = one_shard().content(&Tips { blocks: vec![id(0, ALL, 700, 1)] }).await.unwrap();
+    assert_eq!(asked.len(), 6);
 }
 
 #[tokio::test]
@@ -200,6 +200,37 @@ async fn no_shards_and_no_transactions_of_the_masterchain_are_no_answer() {
 }
 
 #[test]
+fn shards_are_of_one_line_where_one_holds_what_the_other_does() {
+    let quarter = |nth: u64| (nth << 62) | (1 << 61);
+    let line = |one: u64, other: u64| of_one_line(&id(0, one, 1, 1).name, &id(0, other, 2, 2).name);
+    for (one, other) in [(ALL, ALL), (ALL, LEFT), (RIGHT, ALL), (LEFT, quarter(1)), (quarter(2), RIGHT), (LEFT, LEFT)] {
+        assert!(line(one, other), "{one:x} {other:x}");
+    }
+    for (one, other) in [(LEFT, RIGHT), (quarter(0), quarter(1)), (LEFT, quarter(2)), (quarter(3), LEFT)] {
+        assert!(!line(one, other), "{one:x} {other:x}");
+    }
+    assert!(!of_one_line(&id(0, ALL, 1, 1).name, &id(-1, ALL, 1, 1).name));
+}
+
+#[tokio::test]
+async fn a_shard_far_ahead_of_another_is_not_walked_down_to_the_others_number() {
+    let (left, right, next) = (id(0, LEFT, 100, 1), id(0, RIGHT, 900, 2), id(0, RIGHT, 902, 4));
+    let mut shards = Shards { blocks: vec![fifty()], tips: vec![(49, vec![left, right]), (50, vec![left, next])] };
+    // It does not stand on what was committed: of 901 there is another.
+    for seqno in 500..=902 {
+        let on = id(0, RIGHT, seqno - 1, 66);
+        let own = if seqno == 902 { next } else { id(0, RIGHT, seqno, 66) };
+        shards.blocks.push((own, vec![on], (2, 2), Vec::new()));
+    }
+    let node = Canned::of(TONCENTER_V2, move |target, _| (200, enveloped(&shards.answer(target)))).await;
+    let tips = |blocks: &[BlockId]| Tips { blocks: blocks.to_vec() };
+    let endpoint = node.ask().endpoint.clone();
+    let walked = walked(&endpoint, &tips(&[left, right]), &tips(&[left, next])).await;
+    assert!(matches!(walked, Err(Trouble::Failed(_))));
+    assert_eq!(node.asked().len(), 2, "902 and 901, and no further");
+}
+
+#[test]
 fn a_walk_has_an_end() {
     let head = |seqno: u32| {
         let header: Value = header(&id(0, ALL, seqno, 1), &[id(0, ALL, seqno - 1, 1)], (1, 2));
@@ -217,4 +248,77 @@ fn a_walk_has_an_end() {
         steps += 1;
     };
     assert!(matches!(stopped, Trouble::TooMuch(_)) && steps == BLOCKS_MAX);
+}
+
+/// Shards that grow, become two and become one, in rounds.
+#[derive(Default)]
+struct Invented {
+    heads: Vec<BlockHead>,
+    tips: Vec<BlockId>,
+    made: u64,
+}
+
+impl Invented {
+    /// A block of this shard on these; its name in the round's list.
+    fn make(&mut self, shard: u64, on: &[BlockId]) -> BlockId {
+        self.made += 1;
+        let seqno = on.iter().map(|on| on.name.seqno).max().unwrap_or(100) + 1;
+        let mut made = id(0, shard, seqno, 0);
+        made.name.root.0[..8].copy_from_slice(&self.made.to_be_bytes());
+        self.heads.push(v2::tests::head_of(&header(&made, on, (self.made, self.made))));
+        self.tips.retain(|tip| !on.contains(tip));
+        self.tips.push(made);
+        made
+    }
+
+    /// What becomes of one of its shards; the blocks it made.
+    fn step(&mut self, which: usize, what: u8) -> Vec<BlockId> {
+        let tip = self.tips[which % self.tips.len()];
+        let shard = tip.name.shard;
+        let last = shard & shard.wrapping_neg();
+        let sibling = shard ^ (last << 1);
+        let beside = self.tips.iter().copied().find(|tip| tip.name.shard == sibling);
+        match (what, beside) {
+            // As deep as eight halves of halves.
+            (0, _) if last > 1 << 60 => {
+                let halves = [shard - (last >> 1), shard + (last >> 1)];
+                let made = halves.map(|half| self.make(half, &[tip]));
+                made.to_vec()
+            }
+            (1, Some(beside)) if shard != ALL => {
+                let whole = (shard & !last & !(last << 1)) | (last << 1);
+                let (left, right) = if shard < sibling { (tip, beside) } else { (beside, tip) };
+                vec![self.make(whole, &[left, right])]
+            }
+            _ => vec![self.make(shard, &[tip])],
+        }
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 150, failure_persistence: None, ..Default::default() })]
+
+    /// However shards change between two masterchain blocks, the walk finds what was made there and nothing else.
+    #[test]
+    fn a_walk_finds_each_block_once_and_none_of_those_before(
+        rounds in proptest::collection::vec(proptest::collection::vec((0..16_usize, 0..5_u8), 0..12), 1..8),
+    ) {
+        let mut shards = Invented::default();
+        shards.make(ALL, &[]);
+        let mut before = shards.tips.clone();
+        for round in rounds {
+            let made: HashSet<BlockName> =
+                round.into_iter().flat_map(|(which, what)| shards.step(which, what)).map(|id| id.name).collect();
+            let mut walk = Walk::down_to(&before);
+            walk.want(&shards.tips);
+            while let Some(next) = walk.next().unwrap() {
+                let head = shards.heads.iter().find(|head| head.id == next).unwrap();
+                walk.take(head.clone()).unwrap();
+            }
+            proptest::prop_assert_eq!(walk.found.len(), made.len());
+            let found: HashSet<BlockName> = walk.found.iter().map(|head| head.id.name).collect();
+            proptest::prop_assert_eq!(found, made);
+            before.clone_from(&shards.tips);
+        }
+    }
 }
