@@ -81,7 +81,9 @@ impl Owners {
     fn add(&mut self, registry: &Registry, owners: impl Iterator<Item = Account>) {
         for owner in owners {
             if let Entry::Vacant(new) = self.of.entry(owner) {
-                new.insert(Wallets::of(registry, [owner]).accounts().copied().collect());
+                // In one order: a tape is asked again as it was asked.
+                let own: BTreeSet<_> = Wallets::of(registry, [owner]).accounts().copied().collect();
+                new.insert(own.into_iter().collect());
                 Arc::make_mut(&mut self.wallets).add(registry, owner);
             }
         }

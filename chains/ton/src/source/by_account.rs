@@ -240,7 +240,10 @@ impl Shared {
         moved.names.truncate(last + 1);
         let Moved { account, mut cursor, fresh, names, mut known } = moved;
         if cursor.is_none() && fresh {
-            cursor = self.below(by, on, &names, &mut known).await?;
+            cursor = match self.below(by, on, &names, &mut known).await {
+                Ok(cursor) => cursor,
+                Err(trouble) => return self.nobody_shows(by, on.at, account, &names, trouble, &BTreeSet::new()),
+            };
         }
         match self.descend(by.operator(), account, &names, cursor, &mut known).await {
             Ok(way) => {
@@ -312,8 +315,11 @@ impl Shared {
             match self.one(by.operator(), first.account, at, known).await {
                 Ok(read) if i64::from(read.now) >= on.time.seconds() => first = read,
                 Ok(read) => return Ok(Some(Cursor::after(&read))),
-                // So old that nobody keeps it: it is no payment of ours.
-                Err(_) => return Ok(Some(Cursor { at, gone: false })),
+                // So old that nobody keeps it: it is no payment of ours. Who did not answer has not said so.
+                Err(Trouble::Pruned(_) | Trouble::Lacks(_) | Trouble::NotYet(_)) => {
+                    return Ok(Some(Cursor { at, gone: false }));
+                }
+                Err(trouble) => return Err(trouble),
             }
         }
         Err(Trouble::Lacks(format!(
