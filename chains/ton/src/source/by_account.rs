@@ -242,7 +242,7 @@ impl Shared {
         if cursor.is_none() && fresh {
             cursor = match self.below(by, on, &names, &mut known).await {
                 Ok(cursor) => cursor,
-                Err(trouble) => return self.nobody_shows(by, on, account, &names, trouble, &BTreeSet::new()),
+                Err(trouble) => return self.nobody_shows(by, on.at, account, &names, trouble, &BTreeSet::new()),
             };
         }
         match self.descend(by.operator(), account, &names, cursor, &mut known).await {
@@ -315,8 +315,11 @@ impl Shared {
             match self.one(by.operator(), first.account, at, known).await {
                 Ok(read) if i64::from(read.now) >= on.time.seconds() => first = read,
                 Ok(read) => return Ok(Some(Cursor::after(&read))),
-                // So old that nobody keeps it: it is no payment of ours.
-                Err(_) => return Ok(Some(Cursor { at, gone: false })),
+                // So old that nobody keeps it: it is no payment of ours. Who did not answer has not said so.
+                Err(Trouble::Pruned(_) | Trouble::Lacks(_) | Trouble::NotYet(_)) => {
+                    return Ok(Some(Cursor { at, gone: false }));
+                }
+                Err(trouble) => return Err(trouble),
             }
         }
         Err(Trouble::Lacks(format!(
