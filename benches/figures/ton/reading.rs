@@ -62,7 +62,7 @@ pub fn run(size: Size) {
         blocks / BLOCKS_A_SECOND
     );
     figure(
-        &format!("TON, {what} of {} KiB, hashed, decoded and searched on one core", bytes / samples.len() >> 10),
+        &format!("TON, {what} of {} KiB, hashed, decoded and searched on one core", (bytes / samples.len()) >> 10),
         &text,
         None,
     );
@@ -79,7 +79,9 @@ fn real() -> Vec<Sample> {
         return Vec::new();
     };
     let mut names: Vec<String> = listed.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.retain(|name| name.starts_with("shardblock-") && name.ends_with(".hex"));
+    names.retain(|name| {
+        name.starts_with("shardblock-") && Path::new(name).extension().is_some_and(|kind| kind == "hex")
+    });
     names.sort();
     let samples = names.into_iter().map(|name| {
         let digits = std::fs::read_to_string(folder.join(&name)).expect("a file of digits");

@@ -214,8 +214,8 @@ impl Fold {
             left = left.beyond(deposit.transfer.amount);
             taken.push(deposit.id);
         }
-        if by_rule {
-            // Told by rule is not known: a person looks.
+        // Told by rule is not known: a person looks. Read again, and answered for before, it is no news.
+        if by_rule && !(self.rescan && taken.is_empty()) {
             let names = taken.iter().take(TAKEN_NAMED_MAX).map(DepositId::to_string).collect::<Vec<_>>().join(", ");
             let Takeback { amount, asset, from, .. } = takeback;
             let detail = format!("{amount} of {asset} from {from}; by rule that is {} deposits {names}", taken.len());

@@ -1,4 +1,4 @@
-//! What a data lake says of itself that leads nowhere: each is named, and `docs/BAD-INPUT.md` has the words.
+//! What a data lake says of itself that leads nowhere: each is named, and `docs/BAD-INPUT-LAKES.md` has the words.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -9,7 +9,7 @@ use amn_soroban::lake::Lake;
 use amn_soroban::testkit::network;
 
 const PASSPHRASE: &str = "A network of the tests ; November 2026";
-const TABLE: &str = include_str!("../../../docs/BAD-INPUT.md");
+const TABLE: &str = include_str!("../../../docs/BAD-INPUT-LAKES.md");
 
 /// What stands in the manifest; `None`: there is none.
 fn manifests() -> Vec<(&'static str, Option<String>)> {
@@ -56,5 +56,5 @@ async fn a_manifest_that_leads_nowhere_is_named_as_the_page_says() {
             let _ = writeln!(missing, "{row}");
         }
     }
-    assert!(missing.is_empty(), "docs/BAD-INPUT.md lacks these rows:\n{missing}");
+    assert!(missing.is_empty(), "docs/BAD-INPUT-LAKES.md lacks these rows:\n{missing}");
 }

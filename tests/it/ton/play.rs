@@ -1,5 +1,6 @@
 //! A play on TON: two operators that serve one chain, the daemon in a process of its own, and a receiver.
 
+use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
@@ -62,11 +63,13 @@ impl TonPlay {
                 format!("[networks.{network}]\nfile = \"{}\"\npoll_ms = 50\nquiet_poll_ms = 0\n", file.display());
             for (number, (node, operator)) in nodes.iter().zip(["alpha", "beta"]).enumerate() {
                 for kind in way.dialects(number) {
-                    lines += &format!(
+                    write!(
+                        lines,
                         "[[networks.{network}.endpoints]]\nname = \"{operator}-{kind}\"\nkind = \"{kind}\"\n\
                          url = \"{}\"\noperator = \"{operator}\"\n",
                         url(node, kind)
-                    );
+                    )
+                    .unwrap();
                 }
             }
             lines

@@ -143,7 +143,13 @@ impl Shared {
     }
 
     /// Somebody has another block where this endpoint has one, and nobody else stands behind either.
-    async fn contested(&self, by: &Arc<Endpoint>, rows: &[Row], other: &Endpoint, there: Row) -> Result<Row, Trouble> {
+    pub(crate) async fn contested(
+        &self,
+        by: &Arc<Endpoint>,
+        rows: &[Row],
+        other: &Endpoint,
+        there: Row,
+    ) -> Result<Row, Trouble> {
         let Some(ours) = rows.iter().find(|row| row.at.height == there.at.height) else {
             return Err(Trouble::Lacks(format!("nothing at block {}", there.at.height)));
         };

@@ -29,6 +29,9 @@ const AT_ONCE: usize = 4;
 /// Transactions of one account in one stretch. Of a busier one the stretch ends earlier.
 const TRANSACTIONS_MAX: usize = 2_000;
 
+/// Transactions of one account that lists of blocks may lack: whoever lacks more is not read.
+const UNLISTED_MAX: usize = 32;
+
 /// Blocks' time that a transaction is waited for that its own operator does not list, or that another does not have.
 pub(crate) const WAITED_BLOCKS: u64 = 25;
 
@@ -108,7 +111,7 @@ impl Shared {
         }
         let rows = cut_for_the_busy(rows, &moved);
         let to = rows.last().map_or(on.height, |row| row.at.height);
-        let found = stream::iter(moved).map(async |moved| self.found(by, on, to, moved).await);
+        let found = stream::iter(moved).map(async |moved| self.found(by, stands, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
         self.overtaken(by, &rows, Some(&heads), &cursors, &mut found).await;
@@ -228,7 +231,7 @@ impl Shared {
     pub(crate) async fn found(
         &self,
         by: &Arc<Endpoint>,
-        on: BlockRef,
+        on: Row,
         to: Height,
         mut moved: Moved,
     ) -> Result<Option<Found>, Trouble> {
@@ -237,7 +240,10 @@ impl Shared {
         moved.names.truncate(last + 1);
         let Moved { account, mut cursor, fresh, names, mut known } = moved;
         if cursor.is_none() && fresh {
-            cursor = self.below(by, &names, &mut known).await?;
+            cursor = match self.below(by, on, &names, &mut known).await {
+                Ok(cursor) => cursor,
+                Err(trouble) => return self.nobody_shows(by, on.at, account, &names, trouble, &BTreeSet::new()),
+            };
         }
         match self.descend(by.operator(), account, &names, cursor, &mut known).await {
             Ok(way) => {
@@ -248,9 +254,9 @@ impl Shared {
                         named.at.lt, named.at.hash
                     )));
                 }
-                Ok(Some(placed(account, way, &names, on.height, to)))
+                Ok(Some(placed(account, way, &names, on.at.height, to)))
             }
-            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on, account, &names, *trouble, &denied),
+            Err(Astray::Missing(trouble, denied)) => self.nobody_shows(by, on.at, account, &names, *trouble, &denied),
             Err(Astray::Elsewhere(lie)) => {
                 let (Some(cursor), Some(top)) = (cursor, names.last()) else { return Err(lie.into()) };
                 self.who_has_it(by, account, cursor, top.at).await?;
@@ -293,16 +299,33 @@ impl Shared {
         }
     }
 
-    /// What the oldest of these stands on, where a chain that was never looked at begins for us.
+    /// What the oldest of these stands on, where a chain that was never looked at begins for us. A list of a block may
+    /// lack one: what happened no earlier than the block we stand on is ours, listed or not.
     pub(crate) async fn below(
         &self,
         by: &Arc<Endpoint>,
+        on: Row,
         names: &[Named],
         known: &mut Known,
     ) -> Result<Option<Cursor>, Trouble> {
         let Some(first) = names.first() else { return Ok(None) };
-        let first = self.one(by.operator(), first.account, first.at, known).await?;
-        Ok(first.on.map(|at| Cursor { at, gone: false }))
+        let mut first = self.one(by.operator(), first.account, first.at, known).await?;
+        for _ in 0..UNLISTED_MAX {
+            let Some(at) = first.on else { return Ok(None) };
+            match self.one(by.operator(), first.account, at, known).await {
+                Ok(read) if i64::from(read.now) >= on.time.seconds() => first = read,
+                Ok(read) => return Ok(Some(Cursor::after(&read))),
+                // So old that nobody keeps it: it is no payment of ours. Who did not answer has not said so.
+                Err(Trouble::Pruned(_) | Trouble::Lacks(_) | Trouble::NotYet(_)) => {
+                    return Ok(Some(Cursor { at, gone: false }));
+                }
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Err(Trouble::Lacks(format!(
+            "its lists of blocks lack more than {UNLISTED_MAX} transactions of {}",
+            first.account
+        )))
     }
 
     /// The chain that an endpoint shows does not hold the transaction we stand on. Whoever is contradicted by all

@@ -127,6 +127,7 @@ impl Shared {
     ) -> Result<Segment, Trouble> {
         let ask = Ask { endpoint: by };
         let mut rows = self.stretch(&ask, on, up_to, STRETCH).await?;
+        let Some(stands) = rows.first().copied() else { return Err(Trouble::Failed("no blocks".to_owned())) };
         let mut ours = Ours::default();
         let read = self.contents(&ask, &rows, watch, followed, &mut ours).await?;
         rows.truncate(read + 1);
@@ -139,7 +140,7 @@ impl Shared {
             let known = known.collect();
             (!names.is_empty()).then_some(Moved { account, cursor, fresh: cursor.is_none(), names, known })
         });
-        let found = stream::iter(moved.collect::<Vec<_>>()).map(async |moved| self.found(by, on, to, moved).await);
+        let found = stream::iter(moved.collect::<Vec<_>>()).map(async |moved| self.found(by, stands, to, moved).await);
         let found: Vec<Option<Found>> = found.buffered(AT_ONCE).try_collect().await?;
         let mut found: Vec<Found> = found.into_iter().flatten().collect();
         self.overtaken(by, &rows, None, &cursors, &mut found).await;

@@ -237,7 +237,7 @@ impl Shared {
         if let Some(there) = known.get(&at.hash) {
             return Ok(there.clone());
         }
-        let mut last = Trouble::Failed("no endpoint gives cells".to_owned());
+        let mut last = None;
         for endpoint in self.cells(namer) {
             let read = Ask { endpoint: &endpoint }.raw_one(&account, at).await;
             let read = read.and_then(|cell| Ok(Transaction::decode(account.workchain, &cell)?));
@@ -246,14 +246,20 @@ impl Shared {
                     known.insert(at.hash, read.clone());
                     return Ok(read);
                 }
-                Ok(read) => last = Trouble::Contradicts { account, lt: at.lt, asked: at.hash, given: read.at.hash },
+                Ok(read) => {
+                    let (lt, asked, given) = (at.lt, at.hash, read.at.hash);
+                    last = Some(Trouble::Contradicts { account, lt, asked, given });
+                }
                 Err(trouble) => {
                     note(&endpoint, &trouble);
-                    last = trouble;
+                    // That it is gone everywhere is said only where everybody said so.
+                    if last.is_none() || matches!(last, Some(Trouble::Pruned(_))) {
+                        last = Some(trouble);
+                    }
                 }
             }
         }
-        Err(last)
+        Err(last.unwrap_or_else(|| Trouble::Failed("no endpoint gives cells".to_owned())))
     }
 
     /// Endpoints that give cells: those of other operators first, whose cells are their word as well.

@@ -106,6 +106,7 @@ impl Shared {
         let to = backed.to.at.height;
         reading.rows.retain(|row| row.at.height <= to);
         let taken = self.take(&mut reading, to, &alone);
+        self.uncontested(&reading, &taken).await?;
         let blocks = self.blocks(&reading, taken, &backed.operators).await;
         let [.., below, last] = reading.rows.as_slice() else {
             return Err(Trouble::NotYet(format!("nobody else has a block above {}", on.height)));
@@ -163,6 +164,28 @@ impl Shared {
         let heads = self.pool.endpoints().iter().filter(|endpoint| endpoint.operator() == operator);
         let mut heads = heads.filter_map(|endpoint| self.memory.known(endpoint).head).peekable();
         heads.peek().is_none() || heads.any(|head| head.at.height >= height)
+    }
+
+    /// The end of a stretch is compared with a second operator, and masterchain blocks between are not linked for us. One
+    /// that something goes into must be the same at a second operator as well: what is told of it stays.
+    async fn uncontested(&self, reading: &Reading<'_>, taken: &Taken) -> Result<(), Trouble> {
+        if self.one_is_enough() {
+            return Ok(());
+        }
+        for row in reading.rows.iter().filter(|row| taken.blocks.contains_key(&row.at.height)) {
+            for other in self.others(reading.by.operator()) {
+                match self.row(&other, row.at.height).await {
+                    Ok(there) if there.at == row.at => break,
+                    Ok(there) => {
+                        self.contested(reading.by, &reading.rows, &other, there).await?;
+                        break;
+                    }
+                    // Whoever lags says nothing against it.
+                    Err(_) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Blocks that hold something of ours, each with those who have all that matters in it.

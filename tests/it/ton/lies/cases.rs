@@ -196,7 +196,7 @@ fn of_networks() -> Vec<Lie> {
             Shows::Trouble,
             |_| vec![Fault::Exits(11)],
         )),
-        lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Told, |v| vec![Fault::Fork(v.height)]),
+        lie("fork", "the block that pays has another hash", EVERYWHERE, Shows::Either, |v| vec![Fault::Fork(v.height)]),
         lie("fork_below", "the block we stand on has another hash", EVERYWHERE, Shows::Either, |v| {
             vec![Fault::Fork(v.height - 1)]
         }),

@@ -192,8 +192,10 @@ impl Play {
             // One operator is left, and nothing begins on one's word.
             play.waited = Some(liars::told(&play.scene.pool, &play.scene.log, &play.last));
             play.liar.heal();
-            play.step(DISTRUST_PASSES).await;
-            play.step(DISTRUST_PASSES).await;
+            for _ in 0..2 {
+                play.scene.time.advance(DISTRUST_PASSES);
+                play.catch_up().await;
+            }
         }
         play.intents().await;
         play.catch_up().await;

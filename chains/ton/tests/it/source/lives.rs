@@ -178,6 +178,16 @@ async fn history_that_every_node_has_thrown_away_stops_the_network_until_one_has
 }
 
 #[tokio::test]
+async fn it_stops_as_well_where_an_account_was_never_looked_at() {
+    let stand = stand(&[Speaks::Both, Speaks::Both]).await;
+    stand.pay_now(2 * TON, "thrown away");
+    stand.pass(3);
+    stand.nodes.iter().for_each(|node| node.fault(Fault::NotInDatabase));
+    let error = stand.look().await.unwrap_err();
+    assert!(matches!(error, SourceError::Pruned(_)), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_transaction_is_found_and_a_block_is_read_once_more_from_another() {
     let stand = two().await;
     let made = stand.pay_now(25 * TON, "order 17");
